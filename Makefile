@@ -1,0 +1,97 @@
+# Everything that a desk or a CI runs. Needs Python 3.11 or later and make; the rest installs itself, pinned
+# by hash, into .venv (and .venv-oracles for the independent implementations that tests compare with).
+
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+ORACLES := $(patsubst tests/oracles/%/requirements.lock,.venv-oracles/%/.ready,$(wildcard tests/oracles/*/requirements.lock))
+LOCKS := requirements/uv.lock requirements/run.lock requirements/dev.lock $(wildcard tests/oracles/*/requirements.lock)
+PACKAGES := verifier/exequatur_verifier verifier/exequatur_gate log/exequatur_log issuer/exequatur_issuer cli/exequatur_cli
+
+# uv uses the interpreter that it is given and never fetches another.
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench fmt vectors mutate wheel lock clean distclean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+demo: $(VENV)/.run ## six phases on real commands of this machine, each failure provoked
+	$(BIN)/exequatur demo
+
+test: $(VENV)/.dev $(ORACLES) ## all tests, with 100 % branch coverage of the kernel
+	@mkdir -p build/coverage
+	$(BIN)/pytest --numprocesses=auto --cov
+
+lint: $(VENV)/.dev ## formatting, ruff, mypy strict, pyright strict on the kernel, import contracts
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev $(ORACLES) ## ratios beside the raw operations; JSON in build/bench.json
+	@mkdir -p build
+	$(BIN)/python -m tests.bench
+
+fmt: $(VENV)/.dev ## format, and fix what ruff can fix
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+vectors: $(VENV)/.dev ## write specs/vectors again, byte for byte
+	$(BIN)/python -m tests.vectors.generate
+
+mutate: $(VENV)/.dev ## the long campaign: every byte of every vector, all values
+	$(BIN)/python -m tests.mutate
+
+wheel: $(VENV)/.run ## build the wheel into dist/
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+lock: $(VENV)/.uv ## resolve the pins again (UPGRADE=1 takes the newest versions)
+	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra all --output-file requirements/run.lock
+	$(COMPILE) pyproject.toml requirements/build.in --extra all --extra dev \
+		--constraints requirements/run.lock --output-file requirements/dev.lock
+	for oracle in tests/oracles/*/requirements.in; do \
+		$(COMPILE) $$oracle --output-file $${oracle%.in}.lock || exit 1; \
+	done
+
+clean: ## remove what was built, and the caches of the tools
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environments too
+	rm -rf $(VENV) .venv-oracles
+
+# Setting up. Each stamp is younger than the files it was made from, so that a second `make` does nothing.
+
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --no-config --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+$(VENV)/.uv: requirements/uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@touch $@
+
+# What runs the product: the dependencies of every extra, the build backend, and this checkout.
+$(VENV)/.run: $(VENV)/.uv requirements/run.lock pyproject.toml
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/run.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What develops it: the same pins and the tools. `sync` removes what is not locked, this checkout included.
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-oracles/%/.ready: tests/oracles/%/requirements.lock $(VENV)/.uv
+	$(UV) venv --quiet --clear --python $(BIN)/python .venv-oracles/$*
+	$(UV) pip sync --quiet --python .venv-oracles/$*/bin/python --require-hashes $<
+	@touch $@

@@ -1,0 +1,75 @@
+"""``exequatur authorize``: request, decision, artifact, log; a bundle to carry elsewhere."""
+
+from pathlib import Path
+
+import click
+
+from exequatur_issuer.authorize import Refused
+
+from ..home import open_home
+from ..issuing import authorize
+from ..main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
+from ..runtime import measure, read_action
+from ..timing import DURATION
+
+
+@click.command("authorize")
+@click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The bundle.")
+@click.option("--action", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The action, as a JSON file.")
+@click.option("--for", "runtime", default="local", show_default=True, help="A runtime in the home's authority.toml.")
+@click.option("--ttl", type=DURATION, help="Valid for at most this long, as 90s, 5m, 1h; it only narrows.")
+@click.option("--uses", type=click.IntRange(1), help="For at most so many executions; it only narrows.")
+@click.option("--claim", "claims", multiple=True, metavar="NAME", help="A condition that you vouch for, read by policy.")
+@click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD…]")
+@with_home
+@click.pass_context
+def command(
+    ctx: click.Context,
+    target: Path,
+    action: Path | None,
+    runtime: str,
+    ttl: int | None,
+    uses: int | None,
+    claims: tuple[str, ...],
+    passphrase_file: Path | None,
+    command_line: tuple[str, ...],
+) -> int:
+    """Ask the home's authority to permit CMD (measured here) or an action, and write the bundle."""
+    output = output_of(ctx)
+    if (action is None) == (not command_line):
+        raise click.UsageError("name either a command after --, or an action with --action")
+    with open_home(home_of(ctx), passphrase_file) as home:
+        if runtime not in home.settings.runtimes:
+            known = ", ".join(home.settings.runtimes)
+            raise Unavailable(f"no runtime {runtime!r} in {home.path / 'authority.toml'}; it has {known}")
+        descriptor, facts = measure(command_line) if action is None else (read_action(action), None)
+        measured = {} if facts is None else dict(facts.measured)
+        if runtime != "local":
+            # The name of this host says nothing about where another runtime is.
+            measured.pop("host", None)
+        answer = authorize(
+            home,
+            descriptor,
+            measured,
+            runtime=home.settings.runtimes[runtime],
+            claims=dict.fromkeys(claims, True),
+            ttl=ttl,
+            uses=uses,
+        )
+    if isinstance(answer, Refused):
+        output.result({"issued": False, "code": answer.code, "detail": answer.detail, "decision": answer.decision,
+                       "explanation": list(answer.explanation)})
+        output.text(f"{output.paint('denied', 'deny')} {answer.code}: {answer.detail}")
+        for sentence in answer.explanation:
+            output.text(f"  {sentence}")
+        return EXIT_DENIED
+    target.write_bytes(answer.bundle)
+    output.result(
+        {"issued": True, "file": str(target), "subject": answer.subject, "request": answer.request,
+         "decision": answer.decision, "authorization": answer.authorization, "expires": answer.expires,
+         "uses": answer.uses}
+    )
+    output.text(f"{target}: {len(answer.bundle)} bytes, {answer.uses} use(s), until {answer.expires}")
+    output.rows([("case", answer.subject), ("authorization", answer.authorization.hex())])
+    return 0

@@ -1,0 +1,147 @@
+"""A home with every role in it: where things lie, and the objects that commands work with (design §10).
+
+    trust.toml      what the runtime believes          keys/*.pem       one encrypted key for each role
+    authority.toml  the issuer's settings              keys/passphrase  made by ``init``, when no other is used
+    policy/         the policy set, as its owner writes it
+    log.db          the embedded log                   content/         what replay needs and the log does not hold
+    state.db        the runtime's memory and spool     journal.db       what the authority signed, before it was sent
+"""
+
+import os
+import secrets
+import time
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from exequatur_gate import home as runtime_home
+from exequatur_gate.gate import Gate
+from exequatur_issuer import signer
+from exequatur_issuer.authorize import Authority
+from exequatur_issuer.content import ContentStore
+from exequatur_issuer.decide import InForce
+from exequatur_issuer.journal import Journal
+from exequatur_issuer.publish import load_in_force
+from exequatur_log.blocking import BlockingLog
+from exequatur_log.head import LogKeys
+from exequatur_verifier import statement
+from exequatur_verifier.records import Kind
+from exequatur_verifier.signing import Signer
+
+from . import settings
+from .settings import Settings
+from .wiring import AuthorityLog, GateLog
+
+ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "requester", "runtime")
+
+
+class HomeMissingError(FileNotFoundError):
+    """There is no home where one was looked for."""
+
+
+class Home:
+    """A home on this machine. Close it, or use it as a context manager: an open log keeps the process alive."""
+
+    def __init__(self, path: Path, passphrase: bytes) -> None:
+        self.path: Final = path
+        self._passphrase: Final = passphrase
+        self._log: BlockingLog | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the log, if it was opened."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The issuer's settings."""
+        return settings.read(self.path / "authority.toml")
+
+    @cached_property
+    def content(self) -> ContentStore:
+        """The content store."""
+        return ContentStore(self.path / "content")
+
+    def signer(self, role: str) -> Signer:
+        """Return the signer of a role; raise ``KeyFileError``."""
+        return signer.load_key(self.path / "keys" / f"{role}.pem", self._passphrase)
+
+    def log_keys(self, iss: str, origin: str) -> LogKeys:
+        """Return the keys of the embedded log."""
+        return LogKeys(self.signer("receipts"), self.signer("checkpoints"), iss, origin)
+
+    @property
+    def log_path(self) -> Path:
+        """Where the embedded log lies."""
+        return self.path / "log.db"
+
+    @property
+    def log(self) -> BlockingLog:
+        """The embedded log, opened for appending at first use."""
+        if self._log is None:
+            with BlockingLog.open(self.log_path) as reading:
+                names = reading.identity
+            self._log = BlockingLog.open(self.log_path, self.log_keys(names.iss, names.origin))
+        return self._log
+
+    def authority(self, now: int) -> Authority:
+        """Return the authority, under the policy that is in force at ``now``."""
+        return Authority(
+            iss=self.settings.authority.iss,
+            signer=self.signer("authority"),
+            log=AuthorityLog(self.log),
+            content=self.content,
+            journal=Journal(self.path / "journal.db"),
+            policy=self.policy_in_force(now),
+        )
+
+    def gate(self) -> Gate:
+        """Return the armed gate of the home's runtime, whose records go to the embedded log."""
+        log = GateLog(self.log)
+        gate = Gate(runtime_home.load(str(self.path), self._passphrase), source=log, sink=log)
+        gate.state.check_not_behind(self.log.last_seq(gate.author.signer.public_key.thumbprint) or 0)
+        return gate
+
+    def policy_in_force(self, now: int) -> InForce:
+        """Return the policy set that is in force at ``now``, loaded; raise ``NoPolicyError``."""
+        name = self.settings.policy_set
+        records = (statement.parse(entry.statement) for entry in self.log.find(sub=name, kind=Kind.POLICY, limit=1 << 20))
+        return load_in_force(records, self.content, name, now)
+
+
+def open_home(named: Path | None, passphrase_file: Path | None = None, *, enforcing: bool = False) -> Home:
+    """Open the home that was named, else the installed one; ``$EXEQUATUR_HOME`` serves what does not enforce (profile 1).
+
+    Raises ``HomeRefusedError`` for a home that is not there, or that others than its owner can write.
+    """
+    if named is None and not enforcing and "EXEQUATUR_HOME" in os.environ:
+        named = Path(os.environ["EXEQUATUR_HOME"])
+    path = runtime_home.locate(None if named is None else str(named))
+    if not os.path.isdir(path):
+        raise HomeMissingError(f"there is no home in {path}; make one with `exequatur init`, or name yours with --home")
+    runtime_home.check(path)
+    if passphrase_file is not None:
+        passphrase = runtime_home.read_private(str(passphrase_file)).rstrip(b"\r\n")
+    else:
+        passphrase = runtime_home.find_passphrase(path)
+    return Home(Path(path), passphrase)
+
+
+def now() -> int:
+    """Return the time of this clock in unix seconds."""
+    return int(time.time())
+
+
+def unique() -> bytes:
+    """Return 16 random bytes: a salt or a unique id."""
+    return secrets.token_bytes(16)

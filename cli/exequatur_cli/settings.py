@@ -1,0 +1,89 @@
+"""``authority.toml``: the settings of the issuer's half of a home (decision 0006).
+
+``trust.toml`` is what the runtime believes; this is what the authority says and to whom it says it:
+
+    disclosure = "commitment"               # or "full": the plain action in the log, for ever
+    policy_set = "urn:exequatur:policy:…"
+    [authority]   iss                       # each role's name, as it is enrolled in the log
+    [owner]       iss
+    [requester]   iss
+    [runtimes.NAME]   id, key               # the runtimes that artifacts are issued for
+"""
+
+import base64
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from exequatur_verifier import note, shape
+from exequatur_verifier.errors import MalformedError
+from exequatur_verifier.keys import PublicKey
+from exequatur_verifier.shape import record
+
+
+class Role(NamedTuple):
+    """Who signs in this role: the name that its key is enrolled for."""
+
+    iss: str
+
+
+class RuntimeEntry(NamedTuple):
+    """A runtime: the audience of its artifacts, and the key that they are bound to."""
+
+    id: str
+    key: PublicKey
+
+
+class Settings(NamedTuple):
+    """The settings of an authority."""
+
+    disclosure: Any
+    policy_set: str
+    authority: Role
+    owner: Role
+    requester: Role
+    runtimes: Mapping[str, RuntimeEntry]
+
+
+def _key(value: Any) -> PublicKey:
+    return PublicKey.from_cose(note.decode_base64(shape.text(value)))
+
+
+_ROLE: Final = record(Role, iss=shape.text)
+_SETTINGS: Final = record(
+    Settings,
+    disclosure=shape.word("commitment", "full"),
+    policy_set=shape.urn,
+    authority=_ROLE,
+    owner=_ROLE,
+    requester=_ROLE,
+    runtimes=shape.mapping(record(RuntimeEntry, id=shape.text, key=_key)),
+)
+
+
+def read(path: Path) -> Settings:
+    """Return the settings in a file; raise ``MalformedError`` that names the field."""
+    try:
+        return _SETTINGS(tomllib.loads(path.read_text()))
+    except (MalformedError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MalformedError(f"{path}: {error}") from None
+
+
+def format(settings: Settings) -> str:
+    """Return the file that ``read`` reads as these settings."""
+    lines = [
+        f'disclosure = "{settings.disclosure}"',
+        f'policy_set = "{settings.policy_set}"',
+        *(f'\n[{role}]\niss = "{getattr(settings, role).iss}"' for role in ("authority", "owner", "requester")),
+        *(
+            f'\n[runtimes.{name}]\nid = "{entry.id}"\nkey = "{text_of(entry.key)}"'
+            for name, entry in settings.runtimes.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def text_of(key: PublicKey) -> str:
+    """Return a key as settings and trust policies spell it: base64 of its COSE_Key."""
+    return base64.b64encode(key.encoded).decode()

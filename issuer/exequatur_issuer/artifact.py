@@ -1,0 +1,74 @@
+"""Artifacts: the authorization that an allowed request becomes, as a pure function of what is known then.
+
+Policy is the ceiling and everybody else only narrows: seconds and uses are the least of what the determining
+permits say (five minutes and one use where they are silent), what the request asks for, and what the
+authority's caller passes. Ids derive from the request and the time, so the same answer has the same bytes.
+"""
+
+from hashlib import sha256
+from typing import Final
+
+from exequatur_verifier import action, constraints
+from exequatur_verifier.constraints import Terms
+from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request
+from exequatur_verifier.statement import Claims, Statement
+
+from .asked import Asked
+from .decide import InForce
+from .obligations import Obligations
+
+DEFAULT_TTL: Final = 300
+DEFAULT_USES: Final = 1
+
+
+def make_terms(asked: Asked, obligations: Obligations) -> bytes:
+    """Return the encoded terms: the constraints that policy obliges to, and the facts as measured."""
+    return constraints.encode_terms(Terms(obligations.constraints, asked.facts))
+
+
+def make_authorization(
+    asked: Asked, request: Statement, decision: bytes, policy: InForce, obligations: Obligations, now: int, iss: str
+) -> tuple[Authorization, Claims]:
+    """Return the artifact's record and claims. ``decision`` is the record id of the decision that allows it."""
+    record = request.record
+    assert isinstance(record, Request)
+    ttl = _least(obligations.ttl or DEFAULT_TTL, record.ttl, asked.ttl)
+    committed = action.commitment(action.TERMS_TAG, asked.salt, make_terms(asked, obligations))
+    authorization = Authorization(
+        links=(Link("request", request.id), Link("decision", decision), Link("policy", policy.statement.id)),
+        form="action",
+        mode="enforce",
+        action=Action(*record.action),
+        terms=committed,
+        uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses),
+        epoch=Epoch(policy.record.set, policy.record.epoch),
+    )
+    claims = make_claims(Kind.AUTHORIZATION, request, now, iss)._replace(
+        aud=asked.runtime.id, nbf=now, exp=now + ttl, cnf=asked.runtime.key
+    )
+    return authorization, claims
+
+
+def make_claims(kind: Kind, request: Statement, now: int, iss: str) -> Claims:
+    """Return the claims of a statement that answers ``request`` at ``now``."""
+    # Unique because a request's id is; what answers it a second time, at another time, is another statement.
+    unique = sha256(b"%s %d %s" % (kind.value.encode(), now, request.id)).digest()[:16]
+    return Claims(iss, request.claims.sub, now, unique)
+
+
+def _least(granted: int, *narrower: int | None) -> int:
+    return min([granted, *(number for number in narrower if number is not None)])
+
+
+def answers(artifact: Statement, terms: bytes, asked: Asked) -> bool:
+    """Say whether an artifact that was signed earlier for the same request is what is asked for now."""
+    claims, record = artifact.claims, artifact.record
+    assert isinstance(record, Authorization)
+    assert claims.exp is not None
+    assert claims.nbf is not None
+    return (
+        (claims.aud, claims.cnf) == (asked.runtime.id, asked.runtime.key)
+        and constraints.decode_terms(terms).facts == asked.facts
+        and claims.exp - claims.nbf == _least(claims.exp - claims.nbf, asked.ttl)
+        and record.uses == _least(record.uses, asked.uses)
+    )

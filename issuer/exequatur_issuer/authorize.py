@@ -1,0 +1,237 @@
+"""The authority: requests in, bundles or refusals out, and every step of it in the log (specs/01 §2).
+
+    1  open       the descriptor is what the request commits to, and the request is for this runtime
+    2  request    is registered; by that the log has checked its signature and its key's enrolment
+    3  sign       the decision and, if it allows, the artifact; both are kept in the journal before they are sent
+    4  register   decision and artifact, in this order; denials too
+    5  assemble   the bundle, at the head that the artifact's receipt was frozen for
+
+A request is answered once. Whoever sends it again, after a crash or a lost answer, gets the same decision and
+the same artifact: one request never yields two artifacts, each with its own uses. Nothing is random here: ids
+derive from the request, and the time is given with each call.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from exequatur_verifier import action, statement
+from exequatur_verifier.action import Descriptor
+from exequatur_verifier.errors import NotProvenError
+from exequatur_verifier.records import Authorization, Decision, Head
+from exequatur_verifier.signing import Signer
+from exequatur_verifier.statement import Statement
+
+from . import bundles
+from .answer import Answer, Answerer
+from .artifact import answers
+from .asked import Asked, Case, Refused, RuntimeIdentity, open_asked
+from .bundles import Evidence, Placed
+from .content import ContentStore
+from .decide import InForce, decide, explain
+from .journal import Journal
+from .log import Log, Refusal, Registered, Standing
+
+__all__ = ["Asked", "Authority", "Issued", "Refused", "RuntimeIdentity"]
+
+Result = Registered | Standing | Refusal
+
+
+class Issued(NamedTuple):
+    """An artifact in its bundle, the record ids on the way to it, and what it grants (unix seconds)."""
+
+    bundle: bytes
+    subject: str
+    request: bytes
+    decision: bytes
+    authorization: bytes
+    expires: int
+    uses: int
+
+
+class _Granted(NamedTuple):
+    """An artifact that stands in the log, with its receipt and encoded terms."""
+
+    asked: Asked
+    artifact: Statement
+    decision: bytes
+    receipt: bytes
+    terms: bytes
+
+
+class Authority:
+    """An authority with its key, log and stores, under one policy. One object serves one thread.
+
+    Every call may raise ``LogUnavailableError`` (repeat the call: what was signed is sent again),
+    ``JournalError``, ``ContentError``, ``NotProvenError`` when the log contradicts what it said before, and
+    ``OSError`` from the disk or the signer. None of them leaves a second answer to a request behind.
+    """
+
+    def __init__(
+        self, *, iss: str, signer: Signer, log: Log, content: ContentStore, journal: Journal, policy: InForce
+    ) -> None:
+        self.policy: Final = policy
+        self._answerer: Final = Answerer(iss=iss, signer=signer, content=content, journal=journal, policy=policy)
+        self._key: Final = signer.public_key
+        self._log = log
+        self._content = content
+        self._journal = journal
+        self._policies: Final[dict[bytes, Placed]] = {}
+
+    def authorize(
+        self,
+        request: bytes,
+        salt: bytes,
+        descriptor: Descriptor,
+        facts: Mapping[str, bytes | str],
+        *,
+        runtime: RuntimeIdentity,
+        now: int,
+        ttl: int | None = None,
+        uses: int | None = None,
+    ) -> Issued | Refused:
+        """Answer one request at ``now`` (unix seconds); the arguments are those of ``Asked``."""
+        return self.authorize_many([Asked(request, salt, descriptor, facts, runtime, ttl, uses)], now=now)[0]
+
+    def authorize_many(self, batch: Sequence[Asked], *, now: int) -> list[Issued | Refused]:
+        """Answer requests, in order: one registration of all requests, and one of all their answers."""
+        if self.policy.record.activation > now:
+            raise ValueError("the policy of this authority is not in force yet")
+        opened = [open_asked(asked) for asked in batch]
+        results = self._register(case.request.entry for case in opened if isinstance(case, Case))
+        cases = [self._accept(case, results) if isinstance(case, Case) else case for case in opened]
+        signed = self._answerer.answer([case for case in cases if isinstance(case, Case)], now)
+        results = self._register(part.entry for answer in signed.values() for part in answer if part is not None)
+        granted = [
+            self._settle(case, signed[case.request.id], results, now) if isinstance(case, Case) else case
+            for case in cases
+        ]
+        return self._assemble(granted)
+
+    def _register(self, statements: Iterable[bytes]) -> dict[bytes, Result]:
+        """Return the log's answer to each statement; the same bytes are sent once."""
+        unique = list(dict.fromkeys(statements))
+        return dict(zip(unique, self._log.register(unique), strict=True)) if unique else {}
+
+    def _accept(self, case: Case, results: Mapping[bytes, Result]) -> Case | Refused:
+        """Step 2 for one request: whether it stands in the log, by whatever signature bytes."""
+        match results[case.request.entry]:
+            case Refusal(code, detail):
+                return Refused(code, f"the log does not register the request: {detail}")
+            case Standing(index):
+                self._standing(index, case.request.id)
+            case Registered():
+                pass
+        return case
+
+    def _settle(
+        self, case: Case, signed: Answer, results: Mapping[bytes, Result], now: int
+    ) -> _Granted | Refused:
+        """Step 4 for one request: what its answer came to, once decision and artifact stand in the log."""
+        decision, artifact = signed
+        refused, _ = self._registered(decision, results[decision.entry])
+        if refused is not None:
+            return refused
+        if artifact is None:
+            return self._deny(case, decision)
+        refused, receipt = self._registered(artifact, results[artifact.entry], decision.id)
+        if refused is not None:
+            return refused
+        record = artifact.record
+        assert isinstance(record, Authorization)
+        terms = self._content.get(record.terms)[len(action.TERMS_TAG) + action.SALT_SIZE :]
+        if not answers(artifact, terms, case.asked):
+            detail = "this request was answered before, for another runtime, other facts or a wider scope"
+            return Refused("CONFLICT", f"{detail}; make a new request", decision.id)
+        if artifact.claims.exp is None or now >= artifact.claims.exp:
+            detail = "this request was answered before, and its artifact has expired; make a new request"
+            return Refused("EXPIRED", detail, decision.id)
+        return _Granted(case.asked, artifact, decision.id, receipt, terms)
+
+    def _registered(
+        self, sent: Statement, result: Result, decision: bytes | None = None
+    ) -> tuple[Refused | None, bytes]:
+        """Return why the log refused a statement of ours, or its receipt.
+
+        The same record under other signature bytes stands for ours: a key with random signatures made them
+        before, and the journal of that time is lost.
+        """
+        if isinstance(result, Standing):
+            standing = self._standing(result.leaf_index, sent.id)
+            statement.verify(standing, self._key)
+            result = self._register([standing.entry])[standing.entry]
+        match result:
+            case Registered(_, receipt):
+                return None, receipt
+            case Refusal(code, detail):
+                return Refused(code, f"the log does not register the {sent.kind.value}: {detail}", decision), b""
+            case Standing():
+                raise NotProvenError(f"{self._log.origin} refuses the very bytes that it holds of {sent.id.hex()}")
+
+    def _standing(self, index: int, record_id: bytes) -> Statement:
+        standing = statement.parse(self._log.entry(index))
+        if standing.id != record_id:
+            raise NotProvenError(f"entry {index} of {self._log.origin} is not the record {record_id.hex()}")
+        return standing
+
+    def _placed(self, policy: bytes) -> Placed:
+        """Return where a policy record stands in the log, which never changes."""
+        if policy not in self._policies:
+            index = self._log.find(policy)
+            if index is None:
+                raise NotProvenError(f"policy {policy.hex()} is not in {self._log.origin}; register it first")
+            known = self.policy.statement
+            self._policies[policy] = Placed(known.entry if known.id == policy else self._log.entry(index), index)
+        return self._policies[policy]
+
+    def _deny(self, case: Case, decision: Statement) -> Refused:
+        """Return the refusal for a logged decision that allows nothing, with the sentences behind it."""
+        record = decision.record
+        assert isinstance(record, Decision)
+        again = decide(case.request, case.asked.salt, case.asked.descriptor, self.policy, record.now)
+        # Made earlier and under another policy, a decision is explained by what it names and nothing more.
+        why = explain(again.answer) if again.record == record else tuple(f"policy {name}" for name in record.reasons)
+        if record.outcome == "needs-approval":
+            detail = "policy asks for approvals, which this version cannot collect; a later version will"
+            return Refused("UNSUPPORTED", detail, decision.id, why)
+        assert record.code is not None
+        return Refused(record.code, _DENIED[record.code], decision.id, why)
+
+    def _assemble(self, granted: Sequence[_Granted | Refused]) -> list[Issued | Refused]:
+        """Step 5: put the bundles together. What a head says is asked once for each runtime and policy."""
+        evidence: dict[tuple[RuntimeIdentity, Head, bytes], Evidence] = {}
+        noted: list[tuple[str, Head]] = []
+        issued: list[Issued | Refused] = []
+        for item in granted:
+            if isinstance(item, Refused):
+                issued.append(item)
+                continue
+            runtime, artifact = item.asked.runtime, item.artifact
+            head = bundles.head_of(artifact, item.receipt)
+            policy = next(link.id for link in artifact.record.links if link.relation == "policy")
+            place = (runtime, head, policy)
+            if place not in evidence:
+                remembered = (*self._journal.heads(head.origin, runtime.id), *runtime.heads)
+                evidence[place] = bundles.gather(self._log, head, self._placed(policy), remembered)
+            noted.append((runtime.id, head))
+            issued.append(_issue(item, evidence[place]))
+        if noted:
+            self._journal.note_heads(noted)
+        return issued
+
+
+_DENIED: Final = {
+    "POLICY_FORBID": "a policy forbids this",
+    "POLICY_DEFAULT_DENY": "no policy permits this",
+    "POLICY_ERROR": "policy could not be evaluated for this, so nothing is allowed",
+    "POLICY_NO_DECISION": "this is no valid question to the policy, so nothing is allowed",
+}
+
+
+def _issue(granted: _Granted, evidence: Evidence) -> Issued:
+    asked, artifact = granted.asked, granted.artifact
+    record, claims = artifact.record, artifact.claims
+    assert isinstance(record, Authorization)
+    assert claims.exp is not None
+    data = bundles.assemble(artifact.entry, granted.receipt, asked.salt, granted.terms, evidence)
+    request = next(link.id for link in record.links if link.relation == "request")
+    return Issued(data, claims.sub, request, granted.decision, artifact.id, claims.exp, record.uses)

@@ -1,0 +1,123 @@
+"""Bundles: an artifact with all that an offline verifier needs of the log, gathered and put together.
+
+Everything leads to the one head that the artifact's receipt is signed for (specs/04 §3): the path of the
+policy record, the checkpoint if the log signed one for exactly that size, and proofs that the head continues
+those which the runtime may remember. ``refresh`` does the same again for a later head; the artifact itself
+never changes.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from exequatur_verifier import bundle, checkpoint, merkle, note, receipt, statement
+from exequatur_verifier.bundle import MAX_PROOFS, Bundle, Element, Position, Stapled
+from exequatur_verifier.errors import ExequaturError, MalformedError, NotProvenError
+from exequatur_verifier.records import Head
+from exequatur_verifier.statement import Statement
+
+from .log import Log
+from .parts import join, split
+
+__all__ = ["Evidence", "Placed", "assemble", "gather", "head_of", "join", "refresh", "split"]
+
+
+class Placed(NamedTuple):
+    """A logged statement and where it stands."""
+
+    statement: bytes
+    leaf_index: int
+
+
+class Evidence(NamedTuple):
+    """What one head of one log says of what a bundle holds; the same for all artifacts of that head and runtime."""
+
+    policy: Element
+    checkpoint: bytes | None
+    proofs: tuple[Stapled, ...]
+
+
+def head_of(artifact: Statement, presented: bytes) -> Head:
+    """Return the head that a receipt of ``artifact`` is signed for. Its signature is not checked."""
+    parsed = receipt.parse(presented)
+    return Head(parsed.origin, parsed.inclusion.size, receipt.root(parsed, artifact.leaf))
+
+
+def gather(log: Log, head: Head, policy: Placed, remembered: Iterable[Head]) -> Evidence:
+    """Return the evidence for a head of ``log``.
+
+    ``policy`` is the artifact's policy; ``remembered`` are older heads that the runtime may hold, of which
+    those of this log and of smaller size are stapled, the largest 64 at most. Raises ``NotProvenError`` when
+    one of them is not continued by this head: then the log has two histories, and nothing that rests on it
+    may be given out.
+    """
+    position = Position(policy.leaf_index, tuple(log.inclusion_path(policy.leaf_index, head.size)))
+    element = Element(policy.statement, {log.origin: position})
+    older = {known for known in remembered if known.origin == log.origin and 0 < known.size < head.size}
+    known = sorted(older, key=lambda item: item.size)[-MAX_PROOFS:]
+    paths = log.consistency_paths([item.size for item in known], head.size)
+    proofs = tuple(_staple(item, head, tuple(path)) for item, path in zip(known, paths, strict=True))
+    return Evidence(element, log.checkpoint(head.size), proofs)
+
+
+def assemble(artifact: bytes, presented: bytes, salt: bytes, terms: bytes, evidence: Evidence) -> bytes:
+    """Return the bundle of a registered artifact, its receipt, salt and encoded terms, and the head's evidence."""
+    checkpoints = () if evidence.checkpoint is None else (evidence.checkpoint,)
+    return bundle.encode(
+        Bundle(
+            artifact=statement.attach(artifact, (presented,)),
+            salt=salt,
+            terms=terms,
+            policy=evidence.policy,
+            checkpoints=checkpoints,
+            proofs=evidence.proofs,
+        )
+    )
+
+
+def refresh(data: bytes, log: Log) -> bytes:
+    """Return the bundle ``data`` with everything that comes from ``log`` as of its current head.
+
+    Artifact, salt and terms stay as they are, and so does what comes from other logs. The head of before
+    becomes one that a proof leads from. Raises ``MalformedError`` for bytes that are no bundle, or none with
+    a receipt of this log, and ``NotProvenError`` when the log does not continue what the bundle shows.
+    """
+    old = bundle.decode(data)
+    artifact, receipts = statement.parse_transparent(old.artifact)
+    if old.policy is None or old.request or old.approvals or old.parents or old.status:
+        raise MalformedError("a bundle with a policy, and with no element that this build does not know, is refreshed")
+    parsed = [receipt.parse(item) for item in receipts]
+    places = [place for place, item in enumerate(parsed) if item.origin == log.origin]
+    if len(places) != 1:
+        raise MalformedError(f"the bundle holds {len(places)} receipts of {log.origin}; one is what can be refreshed")
+    place = places[0]
+    fresh = log.receipt(parsed[place].inclusion.leaf_index)
+    head, former = head_of(artifact, fresh), head_of(artifact, receipts[place])
+    known = [Head(item.origin, item.size, item.root) for item in old.proofs]
+    if former.size == head.size and former.root != head.root:
+        raise NotProvenError(f"{log.origin} has another root for {head.size} leaves than the bundle shows")
+    position = old.policy.positions.get(log.origin)
+    if position is None:
+        raise MalformedError(f"the bundle does not say where its policy stands in {log.origin}")
+    policy = Placed(old.policy.statement, position.leaf_index)
+    new = gather(log, head, policy, [*known, former])
+    others = [item for item in old.checkpoints if _origin(item) != log.origin]
+    return bundle.encode(
+        old._replace(
+            artifact=statement.attach(artifact.entry, (*receipts[:place], fresh, *receipts[place + 1 :])),
+            policy=Element(old.policy.statement, {**old.policy.positions, **new.policy.positions}),
+            checkpoints=(*others, *(() if new.checkpoint is None else (new.checkpoint,))),
+            proofs=(*(item for item in old.proofs if item.origin != log.origin), *new.proofs),
+        )
+    )
+
+
+def _staple(known: Head, head: Head, path: tuple[bytes, ...]) -> Stapled:
+    try:
+        merkle.check_consistency(known.size, head.size, known.root, head.root, path)
+    except ExequaturError as error:
+        raise NotProvenError(f"{known.origin} does not continue its head of {known.size} leaves: {error}") from None
+    return Stapled(known.origin, known.size, known.root, path)
+
+
+def _origin(data: bytes) -> str:
+    return checkpoint.parse(note.parse(data).text).origin

@@ -1,0 +1,144 @@
+"""Deciding: from a request and its opened descriptor to the decision record, and nothing else.
+
+Pure, so that an auditor with the same inputs computes the same record, bit for bit (``replay``). The inputs
+are the request statement, the descriptor behind its commitment, the policy record in force with the loaded
+set that it names, and the time. The signature on the request and whether its key may make requests are the
+log's to check, before the decision is registered behind it.
+
+A record names policies and codes, and the question that was put by its salted digest: unsalted, whoever
+guesses an action could confirm the guess from the log. The words of the engine can quote the whole request,
+so they are logged only if the request itself is laid open there; who asked is told them in any case.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from exequatur_verifier import action
+from exequatur_verifier.action import Descriptor
+from exequatur_verifier.errors import ExequaturError, MalformedError
+from exequatur_verifier.records import Decision, Engine, Link, Policy, Request
+from exequatur_verifier.statement import Statement
+
+from .engine import Answer, PolicyEngine, Query, refuse
+from .mapping import MappingError, build_query
+from .obligations import ObligationError, Obligations, collect
+from .rules import Rules
+
+QUERY_TAG: Final = b"exequatur-query-v1"
+# Of the engine's words, where they are logged: enough to find the fault, and far from the limit of a statement.
+_MOST_ERRORS: Final = 8
+_ERROR_LENGTH: Final = 1000
+
+
+class RequestMismatchError(ExequaturError):
+    """The descriptor and salt that came with a request are not what it commits to."""
+
+
+class InForce(NamedTuple):
+    """A policy record, as logged, with the loaded set that it names by digest (``publish.load``)."""
+
+    statement: Statement
+    engine: PolicyEngine
+    rules: Rules
+
+    @property
+    def record(self) -> Policy:
+        """The policy record."""
+        record = self.statement.record
+        assert isinstance(record, Policy)
+        return record
+
+
+class Decided(NamedTuple):
+    """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to."""
+
+    record: Decision
+    answer: Answer
+    obligations: Obligations | None
+
+
+def open_request(request: Statement, salt: bytes, descriptor: Descriptor) -> Request:
+    """Return the request's record if the descriptor under that salt is what it commits to.
+
+    Raises ``MalformedError`` for another kind of statement and for a descriptor that is not one, and
+    ``RequestMismatchError``.
+    """
+    record = request.record
+    if not isinstance(record, Request):
+        raise MalformedError(f"a {request.kind.value} record is no request")
+    encoded = action.encode(descriptor)
+    committed = action.commitment(action.ACTION_TAG, salt, encoded)
+    if (descriptor["type"], committed) != record.action:
+        raise RequestMismatchError("the request commits to another action than the one that came with it")
+    if record.disclosed is not None and record.disclosed != (salt, encoded):
+        raise RequestMismatchError("the request discloses another action than the one it commits to")
+    return record
+
+
+def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InForce, now: int) -> Decided:
+    """Return what the policy in force says of a request at ``now`` (unix seconds).
+
+    ``salt`` and ``descriptor`` are what ``open_request`` accepted for this request. Obligations come with an allow, and
+    with "needs-approval", which policies that allow turn into when they ask for approvals.
+    """
+    record = request.record
+    assert isinstance(record, Request)
+    answer, query = _ask(request.claims.iss, record, descriptor, policy, now)
+    obligations: Obligations | None = None
+    if answer.allowed:
+        try:
+            obligations = collect(answer.determining)
+        except ObligationError as error:
+            answer = refuse(str(error))
+    outcome: str = answer.outcome
+    if obligations is not None:
+        wanted = max(obligations.approvals, policy.record.approvals)
+        obligations = obligations._replace(approvals=wanted)
+        outcome = "needs-approval" if wanted else "allow"
+    decision = Decision(
+        links=(Link("request", request.id), Link("policy", policy.statement.id)),
+        outcome=outcome,
+        reasons=answer.policy_ids,
+        errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),
+        engine=Engine(policy.engine.name, policy.engine.version),
+        query=None if query is None else action.commitment(QUERY_TAG, salt, query.encode()),
+        now=now,
+        code=answer.code,
+    )
+    return Decided(decision, answer, obligations)
+
+
+def explain(answer: Answer) -> tuple[str, ...]:
+    """Return the sentences that say why: each determining policy with its ``@doc``, then the engine's words.
+
+    They can quote the request: they are for who asked, and for nobody's log.
+    """
+    policies = tuple(
+        f"{policy.effect} {policy.id}: {policy.annotations.get('doc', 'no @doc explains it.')}"
+        for policy in answer.determining
+    )
+    nothing = ("No policy permits this.",) if answer.code == "POLICY_DEFAULT_DENY" else ()
+    return (*policies, *nothing, *answer.errors)
+
+
+def _ask(
+    requester: str, record: Request, descriptor: Descriptor, policy: InForce, now: int
+) -> tuple[Answer, Query | None]:
+    try:
+        query = build_query(
+            descriptor,
+            requester=requester,
+            claims=record.claims,
+            now=now,
+            rules=policy.rules,
+            entity_types=policy.engine.entity_types,
+        )
+    except MappingError as error:
+        return refuse(error.detail), None
+    return policy.engine.decide(query), query
+
+
+def _plain_words(answer: Answer) -> Iterator[str]:
+    """Yield the engine's words in ASCII, so that they are text of the profile whatever they quote."""
+    for text in answer.errors[:_MOST_ERRORS]:
+        yield text.encode("ascii", "backslashreplace").decode()[:_ERROR_LENGTH]

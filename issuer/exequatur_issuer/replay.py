@@ -1,0 +1,127 @@
+"""Replay: every logged decision computed again from what it rested on, and compared field by field.
+
+    decision, request, policy   from the log
+    descriptor, policy parts    from the content store, by the digests that those records name
+    now, engine version         from the decision itself
+
+A decision that was made otherwise than its inputs say comes out *different*, with the field that tells. What
+was erased, is damaged, or was decided by another version of the engine cannot be computed again: that is *not
+replayable*, and says which digest or which version. Neither counts as equal.
+
+Only the record is judged. Signatures, links and the order of the log are the auditor's other checks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from exequatur_verifier import action, statement
+from exequatur_verifier.action import Descriptor
+from exequatur_verifier.errors import ExequaturError, MalformedError
+from exequatur_verifier.records import Decision, Engine, Request
+from exequatur_verifier.statement import Statement
+
+from .content import ContentError, ContentStore
+from .decide import InForce, decide, open_request
+from .publish import load
+
+_LOADED: Final = 32
+
+
+class Case(NamedTuple):
+    """A logged decision with the statements that it links to; ``None`` for one that is not in the log."""
+
+    decision: bytes
+    request: bytes | None
+    policy: bytes | None
+
+
+class Replayed(NamedTuple):
+    """What came of a replay: the decision's record id, the result, and a sentence.
+
+    ``field`` names what differs, ``digest`` the content that is missing or damaged.
+    """
+
+    decision: bytes
+    result: Literal["equal", "different", "not-replayable"]
+    detail: str
+    field: str | None = None
+    digest: bytes | None = None
+
+
+def collect(statements: Iterable[Statement], find: Callable[[bytes], bytes | None]) -> Iterator[Case]:
+    """Yield a case for each decision among ``statements``; ``find`` returns a logged statement by record id."""
+    for item in statements:
+        if isinstance(item.record, Decision):
+            named = {link.relation: link.id for link in item.record.links}
+            linked = [find(named[relation]) if relation in named else None for relation in ("request", "policy")]
+            yield Case(item.entry, *linked)
+
+
+def replay(cases: Sequence[Case], directory: Path) -> list[Replayed]:
+    """Return the result for each case, with the content store in ``directory``.
+
+    Chunks of a log can be replayed by any number of processes: nothing is shared, and policy sets once loaded
+    are kept. Raises nothing for what the log or the store holds, except ``MalformedError`` for a case whose
+    first statement is no decision.
+    """
+    content = ContentStore(directory)
+    return [_replay(case, content, directory) for case in cases]
+
+
+def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
+    decision = statement.parse(case.decision)
+    record = decision.record
+    if not isinstance(record, Decision):
+        raise MalformedError(f"a {decision.kind.value} record is no decision")
+    if case.request is None or case.policy is None:
+        return Replayed(decision.id, "not-replayable", "its request or its policy is not in the log")
+    try:
+        policy = _load(case.policy, directory)
+        used = Engine(policy.engine.name, policy.engine.version)
+        if record.engine != used:
+            detail = f"decided by {' '.join(record.engine)}, and this is {' '.join(used)}"
+            return Replayed(decision.id, "not-replayable", detail)
+        request = statement.parse(case.request)
+        salt, descriptor = _open(request, content)
+    except ContentError as error:
+        return Replayed(decision.id, "not-replayable", str(error), digest=error.digest)
+    except ExequaturError as error:
+        return Replayed(decision.id, "not-replayable", f"what it rested on cannot be used: {error}")
+    return _compare(decision.id, record, decide(request, salt, descriptor, policy, record.now).record)
+
+
+def _open(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor]:
+    """Return salt and descriptor behind a request: disclosed in it, or from the store."""
+    record = request.record
+    if not isinstance(record, Request):
+        raise MalformedError(f"a {request.kind.value} record is no request")
+    if record.disclosed is not None:
+        salt, encoded = record.disclosed
+    else:
+        preimage = content.get(record.action.commitment)
+        end = len(action.ACTION_TAG) + action.SALT_SIZE
+        salt, encoded = preimage[len(action.ACTION_TAG) : end], preimage[end:]
+    descriptor = action.decode(encoded)
+    # What hashes to the commitment under another tag would be no descriptor; this asks with the right one.
+    open_request(request, salt, descriptor)
+    return salt, descriptor
+
+
+def _compare(decision: bytes, logged: Decision, computed: Decision) -> Replayed:
+    for field in Decision._fields:
+        was, should_be = getattr(logged, field), getattr(computed, field)
+        if was != should_be:
+            detail = f"{field} is {_show(was)}, and its inputs give {_show(should_be)}"
+            return Replayed(decision, "different", detail, field=field)
+    return Replayed(decision, "equal", f"{logged.outcome} at {logged.now}")
+
+
+def _show(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else repr(value)
+
+
+@lru_cache(maxsize=_LOADED)
+def _load(policy: bytes, directory: Path) -> InForce:
+    return load(statement.parse(policy), ContentStore(directory))

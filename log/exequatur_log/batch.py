@@ -1,0 +1,210 @@
+"""One batch: from checked statements to entries under one new head, in one transaction (specs/03 §3).
+
+Under the log's lock: the head is read again and compared with what this process has seen; records that stand
+already get their first receipt; the others are decided on in order; leaves, tiles, edge and head follow; the
+head is signed once, its signatures and every path are checked; COMMIT. What was signed leaves this module
+only after that.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from exequatur_verifier import merkle
+from exequatur_verifier.errors import ExequaturError
+
+from . import head as heads
+from . import tree
+from .entry import Registered, entry_of
+from .errors import Code, Conflict, FatalLogError, Refused, StorageError
+from .head import Identity, LogKeys, SignedHead
+from .intake import Checked
+from .registration import admit
+from .registry import BatchRegistry
+from .storage import proofs, queries
+from .storage.database import Connection, Database
+from .storage.writer import commit, write
+from .tree import Edge, Growth, TileKey
+
+Answer = Registered | Refused
+Clock = Callable[[], int]
+
+
+class _Ruling(NamedTuple):
+    """What was decided on a batch: the new entries in order, and for each statement its index or its refusal."""
+
+    admitted: list[Checked]
+    places: list[int | Refused]
+
+
+class Appender:
+    """The only writer of a log in this process. ``seen`` is the head that every later one must extend."""
+
+    def __init__(
+        self, database: Database, identity: Identity, keys: LogKeys, seen: SignedHead, *, clock: Clock, leeway: int
+    ) -> None:
+        self._database: Final = database
+        self._identity: Final = identity
+        self._keys: Final = keys
+        self._clock: Final = clock
+        self._leeway: Final = leeway
+        self._registry: Final = BatchRegistry(identity.operator.thumbprint)
+        # The partial tiles of the head seen last, as far as this process wrote them.
+        self._partial: dict[TileKey, bytes] = {}
+        self.seen = seen
+
+    async def register(self, batch: Sequence[Checked | Refused]) -> list[Answer]:
+        """Return the answer to each statement, the new ones durable and provable.
+
+        Raises ``FatalLogError`` if the log is not what this process has seen, and ``StorageError`` if the
+        database fails twice; then nothing is known of the batch but that sending it again is safe.
+        """
+        try:
+            return await self._attempt(batch)
+        except StorageError:
+            # The COMMIT may have happened. What was signed is discarded, the log is read again, and whatever
+            # did get in is answered as standing already.
+            self._registry.discard()
+            self._partial = {}
+            return await self._attempt(batch)
+
+    async def _attempt(self, batch: Sequence[Checked | Refused]) -> list[Answer]:
+        async with self._database.append() as connection:
+            former, edge = await self._locked_head(connection)
+            ruling = await self._decide(connection, batch, former)
+            if not ruling.admitted:
+                self._registry.commit()
+                head, growth = former, None
+            else:
+                try:
+                    head, growth, tiles = await self._grow(connection, former, edge, ruling.admitted)
+                    await commit(connection)
+                except BaseException:
+                    self._registry.discard()
+                    raise
+                # The batch is durable from here on.
+                self._registry.commit()
+                self._partial = tree.partial_tiles({**self._partial, **tiles}, head.size)
+                self.seen = head
+        return await self._answer(batch, ruling, former.size, head, growth)
+
+    async def _locked_head(self, connection: Connection) -> tuple[SignedHead, Edge]:
+        """Return the head under the lock; raise ``FatalLogError`` unless it is the one seen last, or extends it."""
+        found = await queries.head(connection)
+        if found is None:
+            raise FatalLogError("the log has lost its head; restore it, and run fsck")
+        locked, edge = found
+        if tree.fold(edge.hashes) != locked.root:
+            raise FatalLogError("the right edge does not have the root of the head; run fsck")
+        if locked == self.seen:
+            return locked, edge
+        if locked.size <= self.seen.size:
+            raise FatalLogError(
+                f"the log's head of size {locked.size} is not the one of size {self.seen.size} that this process has "
+                "seen: the database was replaced or restored from an older copy"
+            )
+        # Another process appended: its head must be well signed, and its tree must contain ours.
+        try:
+            heads.check(locked, self._identity)
+            path = await proofs.hashes(connection, tree.consistency_spans(self.seen.size, locked.size))
+            merkle.check_consistency(self.seen.size, locked.size, self.seen.root, locked.root, path)
+        except ExequaturError as error:
+            raise FatalLogError(
+                f"the log's head does not extend the one that this process has seen: {error}"
+            ) from error
+        if await queries.head_at(connection, self.seen.size) != self.seen:
+            raise FatalLogError(f"the log's head of size {self.seen.size} is not the one that this process has seen")
+        self._registry.forget()
+        self._partial = {}
+        self.seen = locked
+        return locked, edge
+
+    async def _decide(self, connection: Connection, batch: Sequence[Checked | Refused], former: SignedHead) -> _Ruling:
+        sound = [item for item in batch if isinstance(item, Checked)]
+        known = await queries.known(connection, [item.statement.id for item in sound])
+        new = [item.statement for item in sound if item.statement.id not in known]
+        needs = self._registry.plan(new)
+        linked = await queries.entries_by_id(connection, needs.ids)
+        self._registry.learn(linked, await queries.newest(connection, needs.series))
+        self._registry.begin(former.size)
+        now = self._clock()
+        ruling = _Ruling([], [])
+        for item in batch:
+            if isinstance(item, Refused):
+                ruling.places.append(item)
+                continue
+            statement = item.statement
+            index = former.size + len(ruling.admitted)
+            standing = known.get(statement.id)
+            if standing is not None:
+                # Before everything that time or enrolments could change, so that a retry always gets its
+                # receipt.
+                ruling.places.append(standing[0] if standing[1] == item.leaf_hash else Conflict(standing[0]))
+                continue
+            try:
+                if now < former.iat - self._leeway:
+                    raise Refused(
+                        Code.CLOCK_BEHIND, f"the log's clock is {former.iat - now} s behind its last head; set it right"
+                    )
+                admit(statement, index, max(now, former.iat), self._registry)
+            except Refused as refusal:
+                ruling.places.append(refusal.with_traceback(None))
+                continue
+            self._registry.add(statement, index)
+            known[statement.id] = (index, item.leaf_hash)
+            ruling.admitted.append(item)
+            ruling.places.append(index)
+        return ruling
+
+    async def _grow(
+        self, connection: Connection, former: SignedHead, edge: Edge, admitted: Sequence[Checked]
+    ) -> tuple[SignedHead, Growth, dict[TileKey, bytes]]:
+        """Write the admitted statements under a new signed head; return what was written. Nothing is committed."""
+        growth = tree.append(edge, [item.leaf_hash for item in admitted])
+        size = growth.edge.size
+        iat = max(self._clock(), former.iat)
+        # The signers may be tokens or daemons, so they are waited for beside the event loop.
+        head = await asyncio.to_thread(heads.sign, size, growth.root, iat, self._keys)
+        heads.check(head, self._identity)
+        entries = [
+            entry_of(item.statement, item.leaf_hash, former.size + place, size) for place, item in enumerate(admitted)
+        ]
+        named = [item.introduces for item in admitted if item.introduces is not None]
+        partial = tree.partial_tiles(growth.gains, former.size).keys()
+        if not partial <= self._partial.keys():
+            self._partial = await queries.tiles(connection, partial)
+        tiles = {key: (self._partial[key] if key in partial else b"") + gain for key, gain in growth.gains.items()}
+        await write(connection, former, entries, named, tiles, head, growth.edge)
+        return head, growth, tiles
+
+    async def _answer(
+        self,
+        batch: Sequence[Checked | Refused],
+        ruling: _Ruling,
+        first: int,
+        head: SignedHead,
+        growth: Growth | None,
+    ) -> list[Answer]:
+        """Return the answers, each with a receipt whose proof this log has checked itself."""
+        fresh: dict[int, bytes] = {}
+        if growth is not None:
+            leaves = [item.leaf_hash for item in ruling.admitted]
+            paths = [tree.path(growth, index) for index in range(first, head.size)]
+            tree.check_paths(first, leaves, paths, head.size, head.root)
+            writer = heads.ReceiptWriter(head)
+            fresh = {index: writer.encode(index, path) for index, path in enumerate(paths, first)}
+        again = {place for place in ruling.places if isinstance(place, int) and place not in fresh}
+        standing: Mapping[int, bytes] = {}
+        if again:
+            async with self._database.read() as connection:
+                standing = await proofs.frozen_receipts(connection, again)
+        answers: list[Answer] = []
+        answered: set[int] = set()
+        for item, place in zip(batch, ruling.places, strict=True):
+            if isinstance(place, Refused):
+                answers.append(place)
+            elif isinstance(item, Checked):
+                new = place in fresh and place not in answered
+                answers.append(Registered(place, item.statement.id, fresh.get(place) or standing[place], new))
+                answered.add(place)
+        return answers

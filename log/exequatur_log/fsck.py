@@ -1,0 +1,224 @@
+"""fsck: everything that the log keeps, derived again from the entries alone, and compared (specs/03 §7).
+
+For each entry: its columns, its signature, the decision to register it, its leaf; for each head: root,
+signatures, order; all tiles, the right edge, the keys. It reads one snapshot, writes nothing, and needs
+memory for one page of entries and for what is in force (keys, enrolments, policies), whatever the size of the
+log.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from exequatur_verifier import merkle, tiles
+from exequatur_verifier import statement as statements
+from exequatur_verifier.errors import ExequaturError
+
+from . import head as heads
+from . import tree
+from .entry import Entry, NamedKey, entry_of
+from .errors import LogError, Refused, StorageError
+from .genesis import read_genesis
+from .head import Identity, SignedHead
+from .intake import Checked, Intake, KeyName
+from .registration import admit
+from .registry import BatchRegistry
+from .storage import queries
+from .storage.database import Connection, Database
+from .threads import Threads
+from .tree import TileKey
+
+_PAGE: Final = 512
+_MOST: Final = 100
+_FULL: Final = tiles.WIDTH * merkle.HASH_SIZE
+
+# Called with the number of entries that are done, and the number there are.
+Progress = Callable[[int, int], None]
+
+
+class Finding(NamedTuple):
+    """Something that is not as it should be: a code, the entry or the size where it shows, and what it is."""
+
+    code: str
+    leaf_index: int | None
+    detail: str
+
+
+async def fsck(path: Path, progress: Progress | None = None) -> list[Finding]:
+    """Return what is wrong with the log in that file: nothing, or about 100 findings, after which it stops looking.
+
+    Codes: ``DATABASE`` the file itself; ``GENESIS``; ``ENTRY`` columns, order or bytes; ``SIGNATURE``;
+    ``REGISTRATION`` a statement that should have been refused; ``HEAD``; ``TILE``; ``EDGE``; ``KEY``.
+    """
+    try:
+        database = await Database.open(path, writable=False)
+    except LogError as error:
+        return [Finding("DATABASE", None, str(error))]
+    walk = _Walk()
+    try:
+        async with database.read() as connection:
+            await walk.run(connection, progress)
+    except StorageError as error:
+        walk.find("DATABASE", walk.edge.size, str(error))
+    finally:
+        walk.close()
+        await database.close()
+    return walk.findings
+
+
+class _Walk:
+    """One pass over the entries, from the first to the last; ``edge`` is the tree of those that are done."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.edge = tree.EMPTY
+        self._threads = Threads()
+        self._introduced: dict[KeyName, NamedKey] = {}
+        self._intake = Intake(self._fetch_keys)
+        self._unfinished: dict[TileKey, bytes] = {}
+        self._tiles = 0
+        self._last: SignedHead | None = None
+
+    def close(self) -> None:
+        self._intake.close()
+        self._threads.close()
+
+    def find(self, code: str, leaf_index: int | None, detail: str) -> None:
+        self.findings.append(Finding(code, leaf_index, detail))
+
+    async def run(self, connection: Connection, progress: Progress | None) -> None:
+        for damage in await queries.damage(connection):
+            self.find("DATABASE", None, damage)
+        identity = await self._genesis(connection)
+        if identity is None:
+            return
+        registry = BatchRegistry(identity.operator.thumbprint, replay=True)
+        total = await queries.width(connection)
+        while self.edge.size < total and len(self.findings) < _MOST:
+            start = self.edge.size
+            page = await queries.entries(connection, start, start + _PAGE)
+            if [entry.leaf_index for entry in page] != list(range(start, start + len(page))) or not page:
+                self.find("ENTRY", start, "the indices are not contiguous from here on")
+                return
+            # One more than the page can need: the head that the page's last entries were frozen at.
+            signed = await queries.heads(connection, start, len(page) + 1)
+            await self._check_entries(connection, page, signed, registry)
+            await self._check_heads(page, signed, identity)
+            await self._check_tiles(connection, {key for key, value in self._unfinished.items() if len(value) == _FULL})
+            if progress is not None:
+                progress(self.edge.size, total)
+        if self.edge.size == total:
+            await self._check_end(connection)
+
+    async def _genesis(self, connection: Connection) -> Identity | None:
+        first = await queries.entry(connection, 0)
+        if first is None:
+            self.find("GENESIS", 0, "the log has no genesis")
+            return None
+        try:
+            return read_genesis(statements.parse(first.statement))
+        except ExequaturError as error:
+            self.find("GENESIS", 0, f"{error}")
+            return None
+
+    async def _check_entries(
+        self, connection: Connection, page: Sequence[Entry], signed: Sequence[SignedHead], registry: BatchRegistry
+    ) -> None:
+        checked = await self._intake.check([entry.statement for entry in page])
+        needs = registry.plan(item.statement for item in checked if isinstance(item, Checked))
+        for entry in await queries.entries_by_id(connection, needs.ids):
+            try:
+                registry.learn([entry], [])
+            except ExequaturError:
+                # It has its own finding at its own index; what links it will miss it.
+                continue
+        sizes = [head.size for head in signed]
+        for entry, item in zip(page, checked, strict=True):
+            place = bisect_right(sizes, entry.leaf_index)
+            registry.begin(entry.leaf_index)
+            if place == len(signed):
+                self.find("ENTRY", entry.leaf_index, "no signed head covers the entry")
+            elif isinstance(item, Refused):
+                self.find("SIGNATURE", entry.leaf_index, str(item))
+            else:
+                self._check_entry(entry, item, signed[place], registry)
+        registry.commit()
+
+    def _check_entry(self, entry: Entry, item: Checked, head: SignedHead, registry: BatchRegistry) -> None:
+        index = entry.leaf_index
+        expected = entry_of(item.statement, item.leaf_hash, index, head.size)
+        wrong = [name for name, is_, ought in zip(Entry._fields, entry, expected, strict=True) if is_ != ought]
+        if wrong:
+            self.find("ENTRY", index, f"columns that do not follow from the statement: {', '.join(wrong)}")
+        if index:
+            try:
+                admit(item.statement, index, head.iat, registry)
+            except Refused as refusal:
+                self.find("REGISTRATION", index, str(refusal))
+        if item.introduces is not None:
+            self._introduced[item.introduces.thumbprint, item.introduces.algorithm] = item.introduces
+        registry.add(item.statement, index)
+
+    async def _check_heads(self, page: Sequence[Entry], signed: Sequence[SignedHead], identity: Identity) -> None:
+        """Grow the tree by the page, from head to head, and compare each root."""
+        leaves = [merkle.leaf_hash(entry.statement) for entry in page]
+        start, end = self.edge.size, self.edge.size + len(page)
+        within = [head for head in signed if head.size <= end]
+        for head in within:
+            self._grow(leaves[self.edge.size - start : head.size - start])
+            if tree.fold(self.edge.hashes) != head.root:
+                self.find("HEAD", head.size, "the entries up to this size have another root")
+            if self._last is not None and head.iat < self._last.iat:
+                self.find("HEAD", head.size, "the head is older than the one before it")
+            self._last = head
+        self._grow(leaves[self.edge.size - start :])
+        problems = await self._threads.run(lambda part: [_problem(head, identity) for head in part], within)
+        for head, problem in zip(within, problems, strict=True):
+            if problem is not None:
+                self.find("HEAD", head.size, problem)
+
+    def _grow(self, leaves: Sequence[bytes]) -> None:
+        growth = tree.append(self.edge, leaves)
+        self.edge = growth.edge
+        for key, gain in growth.gains.items():
+            self._unfinished[key] = self._unfinished.get(key, b"") + gain
+
+    async def _check_tiles(self, connection: Connection, done: set[TileKey]) -> None:
+        stored = await queries.tiles(connection, done)
+        for key in sorted(done):
+            self._tiles += 1
+            level, number = key
+            if stored.get(key) != self._unfinished.pop(key):
+                first = number * tiles.WIDTH ** (level + 1)
+                self.find("TILE", first, f"tile {level}/{number} does not hold the hashes of the entries")
+
+    async def _check_end(self, connection: Connection) -> None:
+        await self._check_tiles(connection, set(self._unfinished))
+        size = self.edge.size
+        if await queries.count_tiles(connection) != self._tiles:
+            self.find("TILE", size, f"there are other tiles than the {self._tiles} of this size")
+        found = await queries.head(connection)
+        if found is None:
+            self.find("HEAD", size, "the log has no head")
+            return
+        head, edge = found
+        if head != self._last or head.size != size or await queries.heads(connection, size, 1):
+            self.find(
+                "HEAD", head.size, f"the head is not the newest of the signed heads, or not that of {size} entries"
+            )
+        if edge != self.edge:
+            self.find("EDGE", size, "the right edge is not that of the entries")
+        if set(await queries.all_keys(connection)) != set(self._introduced.values()):
+            self.find("KEY", None, "the keys are not those that the entries introduce")
+
+    async def _fetch_keys(self, wanted: set[KeyName]) -> list[NamedKey]:
+        return [self._introduced[name] for name in wanted if name in self._introduced]
+
+
+def _problem(head: SignedHead, identity: Identity) -> str | None:
+    try:
+        heads.check(head, identity)
+    except ExequaturError as error:
+        return str(error)
+    return None

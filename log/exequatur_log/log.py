@@ -1,0 +1,293 @@
+"""The log: register statements, get entries and receipts, prove. One file, any number of processes.
+
+Ack means durable and provable: a registration is answered once its entry is committed, integrated and covered
+by a signed head whose proof the log has checked itself. The receipt is frozen then, and returned byte for
+byte for ever.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from exequatur_verifier import statement as statements
+from exequatur_verifier.records import Kind
+
+from . import head as heads
+from . import tree
+from .batch import Answer, Appender, Clock
+from .entry import (
+    Entry,
+    NamedKey,
+    Registered,
+    entry_of,
+    key_series,
+    named_key,
+    policy_series,
+    runtime_series,
+)
+from .errors import FatalLogError, LogError, NotFoundError, Refused
+from .genesis import check_keys, read_genesis
+from .head import Identity, LogKeys, SignedHead
+from .intake import Intake, KeyName
+from .sequencer import Sequencer
+from .startup import check_clock, check_head, check_identity
+from .storage import proofs, queries
+from .storage.database import Connection, Database
+from .storage.writer import commit, write
+
+_PAGE: Final = 256
+LEEWAY: Final = 60
+
+
+def now() -> int:
+    """Return the time in unix seconds."""
+    return int(time.time())
+
+
+class Log:
+    """An opened log; close it, or use it as an asynchronous context manager. Without keys it is for reading only."""
+
+    def __init__(self, database: Database, identity: Identity, sequencer: Sequencer | None) -> None:
+        self._database = database
+        self._sequencer = sequencer
+        self.identity: Final = identity
+
+    @classmethod
+    async def create(
+        cls, path: Path, genesis: bytes, keys: LogKeys, *, clock: Clock = now, leeway: int = LEEWAY
+    ) -> Self:
+        """Make the log whose entry 0 is ``genesis``, and open it. It appears under ``path`` whole or not at all.
+
+        Raises ``MalformedError`` or ``NotProvenError`` for a genesis that is unsound or does not name
+        ``keys``.
+        """
+        keys.check()
+        first = statements.parse(genesis)
+        identity = read_genesis(first)
+        check_keys(identity, keys)
+        growth = tree.append(tree.EMPTY, [first.leaf])
+        head = heads.sign(1, growth.root, clock(), keys)
+        heads.check(head, identity)
+        unfinished = _unfinished(path)
+        database = await Database.create(unfinished)
+        try:
+            async with database.append() as connection:
+                entry = entry_of(first, first.leaf, 0, 1)
+                key = named_key(first)
+                await write(connection, None, [entry], [key] if key else [], growth.gains, head, growth.edge)
+                await commit(connection)
+        finally:
+            await database.close()
+        _publish(unfinished, path)
+        return await cls.open(path, keys, clock=clock, leeway=leeway)
+
+    @classmethod
+    async def open(cls, path: Path, keys: LogKeys | None = None, *, clock: Clock = now, leeway: int = LEEWAY) -> Self:
+        """Open a log, without ``keys`` for reading only. Raises ``FatalLogError`` if anything is amiss (specs/03 §6).
+
+        ``leeway``: how many seconds the clock may be behind the last head.
+        """
+        database = await Database.open(path, writable=keys is not None)
+        try:
+            async with database.read() as connection:
+                identity = await check_identity(connection, keys)
+                head = await check_head(connection, identity)
+            if keys is None:
+                return cls(database, identity, None)
+            check_clock(head, clock(), leeway)
+        except BaseException:
+            await database.close()
+            raise
+
+        async def fetch_keys(wanted: set[KeyName]) -> list[NamedKey]:
+            async with database.read() as connection:
+                return await queries.keys(connection, wanted)
+
+        appender = Appender(database, identity, keys, head, clock=clock, leeway=leeway)
+        return cls(database, identity, Sequencer(Intake(fetch_keys), appender))
+
+    async def close(self) -> None:
+        """Finish what is waiting, then close the file. A process that does not close its log may not end."""
+        if self._sequencer is not None:
+            await self._sequencer.close()
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def register(self, statement: bytes, *, deadline: float | None = None) -> Registered:
+        """Register one statement; return its index and frozen receipt, also when it stood already.
+
+        ``deadline``: refuse (``BUSY``) what is not expected to be answered within so many seconds. Raises
+        ``Refused``, or ``FatalLogError`` after which this log answers nothing any more.
+        """
+        answer = await self._appending().register(statement, deadline)
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    async def register_many(self, batch: Sequence[bytes]) -> list[Answer]:
+        """Register statements in order; return one answer each, refusals too. Later ones may link earlier ones."""
+        return await self._appending().register_many(batch)
+
+    async def head(self) -> SignedHead:
+        """Return the current head: size, root, iat, what its receipts share, and its checkpoint as a note."""
+        async with self._database.read() as connection:
+            return await _head(connection)
+
+    async def heads(self, *, after: int = 0, limit: int = _PAGE) -> list[SignedHead]:
+        """Return the signed heads larger than ``after``, the smallest first. Entry ``after`` was frozen at that one."""
+        async with self._database.read() as connection:
+            return await queries.heads(connection, after, limit)
+
+    async def get(self, place: int | bytes) -> Entry:
+        """Return the entry at an index, or of a record id; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            if isinstance(place, int):
+                found = await queries.entry(connection, place)
+            else:
+                found = await queries.entry_by_id(connection, place)
+        if found is None:
+            name = f"entry {place}" if isinstance(place, int) else f"record {place.hex()}"
+            raise NotFoundError(f"{name} is not in this log")
+        return found
+
+    async def page(self, start: int, end: int | None = None) -> list[Entry]:
+        """Return the entries from ``start`` up to ``end``, or as many of them as make a page."""
+        stop = start + _PAGE
+        async with self._database.read() as connection:
+            return await queries.entries(connection, start, stop if end is None else min(end, stop))
+
+    async def entries(self, start: int = 0, end: int | None = None) -> AsyncIterator[Entry]:
+        """Yield the entries from ``start`` up to ``end``, or to the end of the log, a page in memory at a time."""
+        while page := await self.page(start, end):
+            for entry in page:
+                yield entry
+            start = page[-1].leaf_index + 1
+
+    async def find(
+        self,
+        *,
+        sub: str | None = None,
+        kind: Kind | None = None,
+        key_id: bytes | None = None,
+        start: int = 0,
+        end: int | None = None,
+        limit: int = _PAGE,
+        newest_first: bool = False,
+    ) -> list[Entry]:
+        """Return at most ``limit`` entries of a subject, kind and signer, with indices from ``start`` up to ``end``."""
+        wanted = {"sub": sub, "kind": None if kind is None else kind.value, "key_id": key_id}
+        columns = {name: value for name, value in wanted.items() if value is not None}
+        async with self._database.read() as connection:
+            return await queries.find(connection, columns, start, end, limit, newest_first=newest_first)
+
+    async def receipt(self, index: int) -> bytes:
+        """Return the receipt that the entry was answered with, byte for byte; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            found = await proofs.frozen_receipts(connection, [index])
+        if index not in found:
+            raise NotFoundError(f"entry {index} is not in this log")
+        return found[index]
+
+    async def fresh_receipt(self, index: int) -> bytes:
+        """Return a receipt of the entry under the current head; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            head = await _head(connection)
+            if not 0 <= index < head.size:
+                raise NotFoundError(f"entry {index} is not in this log of {head.size} entries")
+            return await proofs.receipt(connection, index, head)
+
+    async def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """Return the inclusion path of an entry in the tree of any size that the log had; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            now = (await _head(connection)).size
+            if not 0 <= index < size <= now:
+                raise NotFoundError(f"entry {index} and size {size} are not both within this log of {now} entries")
+            return await proofs.hashes(connection, tree.inclusion_spans(index, size))
+
+    async def consistency(self, size1: int, size2: int) -> tuple[bytes, ...]:
+        """Return the consistency proof between two sizes that the log had; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            now = (await _head(connection)).size
+            if not 0 < size1 <= size2 <= now:
+                raise NotFoundError(f"no proof leads from size {size1} to size {size2} in this log of {now} entries")
+            return await proofs.hashes(connection, tree.consistency_spans(size1, size2))
+
+    async def root(self, size: int) -> bytes:
+        """Return the root of the tree of any size that the log had; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            now = (await _head(connection)).size
+            if not 0 <= size <= now:
+                raise NotFoundError(f"this log of {now} entries never had the size {size}")
+            return tree.fold((await proofs.edge(connection, size)).hashes)
+
+    async def tile(self, level: int, number: int) -> bytes:
+        """Return the hashes of a tile of the tree, concatenated; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            found = await queries.tiles(connection, [(level, number)])
+        if not found:
+            raise NotFoundError(f"tile {level}/{number} is not in this log")
+        return found[level, number]
+
+    async def last_seq(self, key_id: bytes) -> int | None:
+        """Return the largest ``seq`` of the runtime records that a key signed, or ``None`` if it signed none."""
+        async with self._database.read() as connection:
+            return await queries.last_number(connection, runtime_series(key_id))
+
+    async def newest_policy(self, name: str) -> Entry | None:
+        """Return the newest policy record of a set, or ``None`` if there is none."""
+        async with self._database.read() as connection:
+            found = await queries.newest(connection, [policy_series(name)])
+        return found[0] if found else None
+
+    async def enrolment(self, key_id: bytes) -> Entry | None:
+        """Return the standing enrolment of a key, or ``None`` if it has none."""
+        async with self._database.read() as connection:
+            found = await queries.newest(connection, [key_series(key_id)])
+        return found[0] if found else None
+
+    def _appending(self) -> Sequencer:
+        if self._sequencer is None:
+            raise ValueError("this log was opened for reading; open it with its keys to register")
+        return self._sequencer
+
+
+async def _head(connection: Connection) -> SignedHead:
+    found = await queries.head(connection)
+    if found is None:
+        raise FatalLogError("the log has lost its head; restore it from a copy")
+    return found[0]
+
+
+def _unfinished(path: Path) -> Path:
+    """Return where a log is made before it has its name; what an interrupted ``create`` left there is removed."""
+    if path.exists():
+        raise LogError(f"{path} exists already; a log is created once")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
+    unfinished.unlink(missing_ok=True)
+    return unfinished
+
+
+def _publish(unfinished: Path, path: Path) -> None:
+    """Give a finished file its name, unless something has taken that meanwhile, and make the name durable."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        raise LogError(f"{path} exists already; a log is created once") from None
+    finally:
+        unfinished.unlink()
+        unfinished.with_suffix(".lock").unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

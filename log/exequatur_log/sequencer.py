@@ -1,0 +1,161 @@
+"""The sequencer: group commit. It takes whatever is waiting, and never waits for more (specs/03 §3).
+
+A caller hands in a ticket, one or many statements, and is answered when they are durable and provable. A
+caller that gives up does not disturb the batch: a statement that was taken is registered, and sending it
+again returns its receipt.
+"""
+
+import asyncio
+import gc
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Final, NamedTuple
+
+from .batch import Answer, Appender
+from .errors import Code, FatalLogError, Refused, StorageError
+from .intake import Intake
+
+MAX_BATCH: Final = 4096
+MAX_WAITING: Final = 16_384
+# A large call is cut into tickets, so that it shares batches with others.
+_TICKET: Final = 1024
+
+
+class _Ticket(NamedTuple):
+    statements: Sequence[bytes]
+    answers: asyncio.Future[list[Answer]]
+    due: float | None
+
+
+class Sequencer:
+    """One queue, one appender. Needs a running event loop from construction to ``close``."""
+
+    def __init__(self, intake: Intake, appender: Appender) -> None:
+        self._intake = intake
+        self._appender = appender
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Ticket] = deque()
+        self._count = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._fatal: FatalLogError | None = None
+        # How long a batch has taken of late, in seconds; the start is a guess that the first batches correct.
+        self._pace = 0.005
+        self._task = asyncio.create_task(self._run())
+
+    async def register(self, statement: bytes, deadline: float | None) -> Answer:
+        """Return the answer to one statement, within ``deadline`` seconds if one is given."""
+        expected = self._pace * (2 + self._count // MAX_BATCH)
+        if self._count >= MAX_WAITING:
+            return Refused(Code.BUSY, "the queue of the log is full; send it again later", retry_after=expected)
+        if deadline is not None and expected > deadline:
+            return Refused(
+                Code.BUSY, f"the log needs about {expected:.3f} s now; send it again later", retry_after=expected
+            )
+        due = None if deadline is None else self._loop.time() + deadline
+        return (await self._enqueue([statement], due))[0]
+
+    async def register_many(self, statements: Sequence[bytes]) -> list[Answer]:
+        """Return the answer to each statement, in order. Waits for room in the queue."""
+        tickets: list[asyncio.Future[list[Answer]]] = []
+        for start in range(0, len(statements), _TICKET):
+            part = statements[start : start + _TICKET]
+            while self._count + len(part) > MAX_WAITING:
+                await asyncio.wait([self._waiting[0].answers])
+            tickets.append(self._enqueue(part, None))
+        return list(chain.from_iterable(await asyncio.gather(*tickets)))
+
+    async def close(self) -> None:
+        """Refuse what comes from now on, finish what is waiting, and end."""
+        self._closing = True
+        self._wake.set()
+        await self._task
+        self._intake.close()
+
+    def _enqueue(self, statements: Sequence[bytes], due: float | None) -> asyncio.Future[list[Answer]]:
+        if self._fatal is not None:
+            raise self._fatal
+        if self._closing:
+            raise ValueError("the log is closed")
+        ticket = _Ticket(statements, self._loop.create_future(), due)
+        self._waiting.append(ticket)
+        self._count += len(statements)
+        self._wake.set()
+        return ticket.answers
+
+    def _take(self) -> list[_Ticket]:
+        """Return the tickets of the next batch, without those whose callers have given up or ran out of time."""
+        taken: list[_Ticket] = []
+        size = 0
+        while self._waiting and (not taken or size + len(self._waiting[0].statements) <= MAX_BATCH):
+            ticket = self._waiting.popleft()
+            self._count -= len(ticket.statements)
+            if ticket.answers.done():
+                continue
+            if ticket.due is not None and self._loop.time() > ticket.due:
+                late = Refused(Code.BUSY, "the deadline passed while it waited; send it again", retry_after=self._pace)
+                ticket.answers.set_result([late] * len(ticket.statements))
+                continue
+            taken.append(ticket)
+            size += len(ticket.statements)
+        if not self._waiting:
+            self._wake.clear()
+        return taken
+
+    async def _run(self) -> None:
+        while not (self._closing and not self._waiting):
+            await self._wake.wait()
+            tickets = self._take()
+            if not tickets:
+                continue
+            begun = self._loop.time()
+            try:
+                with _uncollected():
+                    checked = await self._intake.check([item for ticket in tickets for item in ticket.statements])
+                    answers = await self._appender.register(checked)
+            except StorageError as error:
+                self._refuse(tickets, error)
+                continue
+            except Exception as error:  # noqa: BLE001  (the edge of the log: the unforeseen stops it, and all are told)
+                self._stop(tickets, error)
+                continue
+            self._pace += (self._loop.time() - begun - self._pace) / 8
+            start = 0
+            for ticket in tickets:
+                end = start + len(ticket.statements)
+                if not ticket.answers.done():
+                    ticket.answers.set_result(answers[start:end])
+                start = end
+
+    def _refuse(self, tickets: Sequence[_Ticket], error: StorageError) -> None:
+        for ticket in tickets:
+            if not ticket.answers.done():
+                refusal = Refused(Code.UNAVAILABLE, f"{error}; sending it again is safe", retry_after=1.0)
+                ticket.answers.set_result([refusal] * len(ticket.statements))
+
+    def _stop(self, tickets: Sequence[_Ticket], error: Exception) -> None:
+        if not isinstance(error, FatalLogError):
+            fatal = FatalLogError(f"the log stopped at an unforeseen error: {error!r}; run fsck")
+            fatal.__cause__ = error
+        else:
+            fatal = error
+        self._fatal = fatal
+        for ticket in (*tickets, *self._waiting):
+            if not ticket.answers.done():
+                ticket.answers.set_exception(fatal)
+        self._count -= sum(len(ticket.statements) for ticket in self._waiting)
+        self._waiting.clear()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the cyclic collector from walking the thousands of parsed statements of a batch, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,171 @@
+"""A log to test: deterministic keys, a clock that stands still, and one execution's records, each with one thing to change."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from exequatur_log.blocking import BlockingLog
+from exequatur_log.genesis import sign_enrolment, sign_genesis
+from exequatur_log.head import LogKeys
+from exequatur_verifier import merkle, receipt, statement
+from exequatur_verifier.keys import Algorithm
+from exequatur_verifier.records import (
+    Action,
+    Authorization,
+    Decision,
+    Enforcement,
+    Engine,
+    Epoch,
+    Kind,
+    Link,
+    Links,
+    Outcome,
+    Policy,
+    Record,
+    Request,
+    Verification,
+)
+from exequatur_verifier.signing import LocalSigner
+from exequatur_verifier.statement import Claims
+from tests.support.world import NOW, signer
+
+ORIGIN = "log.example/scene"
+KEYS = LogKeys(signer("scene receipts"), signer("scene checkpoints", Algorithm.ED25519), "https://log.example", ORIGIN)
+OPERATOR = signer("scene operator")
+REQUESTER = signer("scene requester")
+AUTHORITY = signer("scene authority")
+OWNER = signer("scene owner")
+RUNTIME = signer("scene runtime")
+ISSUERS = {
+    REQUESTER: ("urn:scene:requester", (Kind.REQUEST,)),
+    AUTHORITY: ("urn:scene:authority", (Kind.DECISION, Kind.AUTHORIZATION, Kind.ENROLMENT, Kind.ENFORCEMENT)),
+    OWNER: ("urn:scene:owner", (Kind.POLICY,)),
+}
+POLICY_SET = "urn:scene:policy"
+TYPE = "process.exec"
+
+_numbers = count()
+
+
+def unique() -> bytes:
+    """Return 16 bytes that no other call returns."""
+    return sha256(f"scene {next(_numbers)}".encode()).digest()[:16]
+
+
+def digest(name: str) -> bytes:
+    return sha256(name.encode()).digest()
+
+
+def record_id(data: bytes) -> bytes:
+    return statement.parse(data).id
+
+
+def genesis(keys: LogKeys = KEYS, now: int = NOW) -> bytes:
+    return sign_genesis(OPERATOR, keys, now=now, unique=unique())
+
+
+def enrolment(key: LocalSigner, iss: str, kinds: tuple[Kind, ...], **changes: Any) -> bytes:
+    by = changes.pop("by", OPERATOR)
+    terms = {"enroller": KEYS.iss, "now": NOW, "actions": (TYPE,), **changes}
+    return sign_enrolment(by, key.public_key, iss=iss, kinds=kinds, unique=unique(), **terms)
+
+
+def enrolments() -> list[bytes]:
+    """Return the enrolments of the scene's issuers; the runtime has none, its key stands in each authorization."""
+    return [enrolment(key, iss, kinds) for key, (iss, kinds) in ISSUERS.items()]
+
+
+def sign(record: Record, key: LocalSigner, sub: str, **claims: Any) -> bytes:
+    iss = ISSUERS[key][0] if key in ISSUERS else "urn:scene:runtime"
+    return statement.sign(record, Claims(claims.pop("iss", iss), sub, claims.pop("iat", NOW), unique(), **claims), key)
+
+
+def subject() -> str:
+    return f"urn:scene:{unique().hex()}"
+
+
+def request(sub: str | None = None, *, key: LocalSigner = REQUESTER, **changes: Any) -> bytes:
+    claims = {name: changes.pop(name) for name in ("iss", "iat") if name in changes}
+    fields = {"links": (), "action": Action(TYPE, digest("action")), "audience": "urn:scene:runtime", "claims": {}}
+    return sign(Request(**{**fields, **changes}), key, sub or subject(), **claims)
+
+
+def policy(epoch: int = 1, previous: bytes | None = None, name: str = POLICY_SET) -> bytes:
+    links: Links = () if previous is None else (Link("previous", record_id(previous)),)
+    digests = [digest(part) for part in ("sources", "schema", "entities", "mapping")]
+    return sign(Policy(links, name, epoch, "cedar", *digests, NOW), OWNER, name)
+
+
+def decision(sub: str, links: Links, outcome: str = "allow") -> bytes:
+    record = Decision(links, outcome, ("permit",), (), Engine("cedar", "4"), digest("query"), NOW)
+    return sign(record, AUTHORITY, sub)
+
+
+def authorization(sub: str, links: Links, **changes: Any) -> bytes:
+    holder = changes.pop("holder", RUNTIME)
+    fields = {
+        "links": links,
+        "form": "action",
+        "mode": "enforce",
+        "action": Action(TYPE, digest("action")),
+        "terms": digest("terms"),
+        "uses": 1,
+        "epoch": Epoch(POLICY_SET, 1),
+    }
+    claims = {"aud": "urn:scene:runtime", "exp": NOW + 300, "nbf": NOW, "cnf": holder.public_key.encoded}
+    return sign(Authorization(**{**fields, **changes}), AUTHORITY, sub, **claims)
+
+
+def verification(sub: str, links: Links, *, key: LocalSigner = RUNTIME, seq: int = 1, **claims: Any) -> bytes:
+    record = Verification(links, seq, None, ((0, "ok"),), digest("facts"), (), digest("trust"), (), "protected", 1)
+    return sign(record, key, sub, **claims)
+
+
+def outcome(sub: str, links: Links, *, key: LocalSigner = RUNTIME, seq: int = 2) -> bytes:
+    return sign(Outcome(links, seq, None, "exited", code=0), key, sub)
+
+
+def enforcement(sub: str, links: Links, *, key: LocalSigner = RUNTIME, seq: int = 3) -> bytes:
+    return sign(Enforcement(links, seq, None, "deny", "EXPIRED"), key, sub)
+
+
+class Case:
+    """One execution's records, signed and linked, from a policy record on."""
+
+    def __init__(self, policy_record: bytes) -> None:
+        self.sub = subject()
+        self.policy = policy_record
+        self.request = request(self.sub)
+        self.asked = (Link("request", record_id(self.request)), Link("policy", record_id(policy_record)))
+        self.decision = decision(self.sub, self.asked)
+        self.decided = (self.asked[0], Link("decision", record_id(self.decision)), self.asked[1])
+        self.authorization = authorization(self.sub, self.decided)
+        self.authorized = (Link("authorization", record_id(self.authorization)),)
+        self.verification = verification(self.sub, self.authorized)
+        self.verified = (Link("verification", record_id(self.verification)),)
+        self.outcome = outcome(self.sub, self.verified)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (self.request, self.decision, self.authorization, self.verification, self.outcome)
+
+
+def create(path: Path, now: int = NOW) -> BlockingLog:
+    """Make a log with the scene's issuers enrolled, and open it."""
+    log = BlockingLog.create(path, genesis(now=now), KEYS, clock=lambda: now)
+    log.register_many(enrolments())
+    return log
+
+
+def reopen(path: Path, now: int = NOW) -> BlockingLog:
+    return BlockingLog.open(path, KEYS, clock=lambda: now)
+
+
+def check_receipt(encoded: bytes, entry: bytes, index: int) -> receipt.Receipt:
+    """Verify a receipt as anybody would, with the kernel; return it."""
+    parsed = receipt.parse(encoded)
+    root = receipt.root(parsed, merkle.leaf_hash(entry))
+    receipt.verify_head(parsed.protected, parsed.signature, root, KEYS.receipt.public_key)
+    assert parsed.inclusion.leaf_index == index
+    return parsed

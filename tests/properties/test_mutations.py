@@ -1,0 +1,53 @@
+"""No change of a bundle is admitted: truncations and flipped bits of every valid vector (the whole campaign: ``make mutate``)."""
+
+import pytest
+
+from tests.support.mutation import flips, one_bit, survivors, truncations
+from tests.vectors.form import Vector
+from tests.vectors.valid import VALID
+
+# One bundle for each family of algorithms.
+FAMILIES = ("valid-es256", "valid-es384", "valid-ed25519", "valid-ml-dsa-44")
+
+
+def distinct() -> list[str]:
+    """Return the names of vectors whose bundles take different ways through the procedure."""
+    seen: dict[tuple[object, ...], str] = {}
+    for name, make in VALID.items():
+        vector = make()
+        heads = None if vector.memory is None else tuple(vector.memory.heads.values())
+        policies = None if vector.memory is None else tuple(vector.memory.policies)
+        seen.setdefault((vector.bundle, vector.action, heads or None, policies or None), name)
+    return list(seen.values())
+
+
+def mutated(name: str) -> tuple[Vector, bytes]:
+    vector = VALID[name]()
+    assert vector.bundle is not None
+    return vector, vector.bundle
+
+
+@pytest.mark.parametrize("name", distinct())
+def test_one_flipped_bit_in_any_byte(name: str) -> None:
+    vector, data = mutated(name)
+    assert survivors(vector, flips(data, one_bit)) == []
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_every_truncation(name: str) -> None:
+    vector, data = mutated(name)
+    assert survivors(vector, truncations(data)) == []
+
+
+@pytest.mark.parametrize("bit", range(8))
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_flip_of_one_bit(name: str, bit: int) -> None:
+    vector, data = mutated(name)
+    assert survivors(vector, flips(data, lambda position: (1 << bit,))) == []
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_byte_more(name: str) -> None:
+    vector, data = mutated(name)
+    longer = [(len(data), data + bytes((value,))) for value in range(256)]
+    assert survivors(vector, longer) == []

@@ -1,0 +1,257 @@
+"""The trust policy: what one runtime believes, as a TOML file that a reader can check (specs/06).
+
+All keys stand in it, as base64 of a COSE_Key or as a C2SP verifier key; an unknown field is an error. Nothing in a bundle can
+add to it. Its digest, the SHA-256 of the file's bytes, goes into every verification record.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from . import note, shape
+from .errors import MalformedError
+from .keys import PublicKey
+from .note import NoteKey, SignatureType
+
+
+class Issuer(NamedTuple):
+    """An authority: the keys it signs with, the action types it may permit, the range of log indices it may do so in."""
+
+    iss: str
+    keys: tuple[PublicKey, ...]
+    actions: tuple[str, ...]
+    since: int = 0
+    until: int | None = None
+
+
+class TrustedLog(NamedTuple):
+    """A log: its issuer name and origin, its genesis record id, its keys, and how old a head may be (seconds)."""
+
+    iss: str
+    origin: str
+    genesis: bytes
+    receipt_keys: tuple[PublicKey, ...]
+    checkpoint_vkeys: tuple[NoteKey, ...]
+    max_age: int
+
+
+class Group(NamedTuple):
+    """So many of these: witness keys or further groups (C2SP tlog-policy)."""
+
+    least: int
+    members: tuple["NoteKey | Group", ...]
+
+
+class Runtime(NamedTuple):
+    """Who is asked: the audience of artifacts for this runtime, and the key that their ``cnf`` must be."""
+
+    id: str
+    key: PublicKey
+
+
+class Receipts(NamedTuple):
+    """From how many of the trusted logs a receipt is needed."""
+
+    k: int = 1
+
+
+class PolicyTrust(NamedTuple):
+    """Whose policies are accepted: owners' keys, single records by id, the least epoch, the greatest age (seconds)."""
+
+    owners: tuple[PublicKey, ...] = ()
+    accept: tuple[bytes, ...] = ()
+    min_epoch: int = 0
+    max_age: int | None = None
+
+
+class EnforcementTrust(NamedTuple):
+    """Primitives that must be on offer for any action, and whether the home must be out of the governed process's reach."""
+
+    required: tuple[str, ...] = ()
+    protected_home: bool = False
+
+
+class Trust(NamedTuple):
+    """A trust policy. ``quorum`` is ``None`` where no witness is asked for."""
+
+    digest: bytes
+    leeway: int
+    runtime: Runtime
+    issuers: tuple[Issuer, ...]
+    logs: Mapping[str, TrustedLog]
+    receipts: Receipts
+    witnesses: tuple[NoteKey, ...]
+    quorum: Group | None
+    policy: PolicyTrust
+    modes: Mapping[str, tuple[str, ...]]
+    enforcement: EnforcementTrust
+
+    def is_quorum(self, keys: Iterable[NoteKey]) -> bool:
+        """Say whether cosignatures by ``keys`` satisfy the quorum; always so where none is asked for."""
+        return self.quorum is None or _satisfied(self.quorum, frozenset(keys))
+
+
+def parse(data: bytes) -> Trust:
+    """Return the trust policy that a TOML file holds; raise ``MalformedError`` that names the field."""
+    import tomllib  # only who reads a file pays for the parser
+
+    try:
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:  # also digits and nesting beyond what the interpreter takes
+        raise MalformedError(f"the trust policy is not TOML: {error}") from None
+    parsed: _Document = _DOCUMENT(document)
+    logs = {log.origin: log for log in parsed.logs}
+    _refuse_duplicates("log origin", [log.origin for log in parsed.logs])
+    _refuse_duplicates("receipt key of a log", [key.thumbprint for log in parsed.logs for key in log.receipt_keys])
+    _refuse_duplicates(
+        "checkpoint key of a log", [key.public_key.encoded for log in parsed.logs for key in log.checkpoint_vkeys]
+    )
+    if not 1 <= parsed.receipts.k <= len(logs):
+        raise MalformedError(f"receipts.k is {parsed.receipts.k}, but there are {len(logs)} logs")
+    for log in parsed.logs:
+        if any(key.type is not SignatureType.ED25519 or key.name != log.origin for key in log.checkpoint_vkeys):
+            raise MalformedError(f"the checkpoint keys of {log.origin} are Ed25519 keys named like the origin")
+    quorum = _quorum(parsed.witness)
+    return Trust(
+        sha256(data).digest(),
+        parsed.leeway,
+        parsed.runtime,
+        parsed.issuers,
+        logs,
+        parsed.receipts,
+        tuple(parsed.witness.keys.values()),
+        quorum,
+        parsed.policy,
+        parsed.modes,
+        parsed.enforcement,
+    )
+
+
+class _Witness(NamedTuple):
+    quorum: str = "none"
+    keys: Mapping[str, NoteKey] = {}
+    groups: Mapping[str, tuple[Any, ...]] = {}
+
+
+class _Document(NamedTuple):
+    leeway: int
+    runtime: Runtime
+    issuers: tuple[Issuer, ...]
+    logs: tuple[TrustedLog, ...]
+    receipts: Receipts = Receipts()
+    witness: _Witness = _Witness()
+    policy: PolicyTrust = PolicyTrust()
+    modes: Mapping[str, tuple[str, ...]] = {}
+    enforcement: EnforcementTrust = EnforcementTrust()
+
+
+def _key(value: Any) -> PublicKey:
+    return PublicKey.from_cose(note.decode_base64(_long_text(value)))
+
+
+def _vkey(value: Any) -> NoteKey:
+    return note.parse_key(_long_text(value))
+
+
+def _long_text(value: Any) -> str:
+    # An ML-DSA key is longer than a line of text elsewhere.
+    if type(value) is not str or not value.isprintable():
+        raise MalformedError("not the text of a key")
+    return value
+
+
+def _record_id(value: Any) -> bytes:
+    try:
+        return shape.digest(bytes.fromhex(shape.text(value)))
+    except ValueError:
+        raise MalformedError("not a record id in hexadecimal") from None
+
+
+_KEYS: Final = shape.many(_key, least=1)
+_DOCUMENT: Final = shape.record(
+    _Document,
+    leeway=shape.uint,
+    runtime=shape.record(Runtime, id=shape.text, key=_key),
+    issuers=shape.many(
+        shape.record(
+            Issuer,
+            iss=shape.text,
+            keys=_KEYS,
+            actions=shape.many(shape.text, least=1),
+            since=shape.Optional(shape.uint),
+            until=shape.Optional(shape.uint),
+        )
+    ),
+    logs=shape.many(
+        shape.record(
+            TrustedLog,
+            iss=shape.text,
+            origin=shape.text,
+            genesis=_record_id,
+            receipt_keys=_KEYS,
+            checkpoint_vkeys=shape.many(_vkey, least=1),
+            max_age=shape.uint,
+        ),
+        least=1,
+    ),
+    receipts=shape.Optional(shape.record(Receipts, k=shape.uint)),
+    witness=shape.Optional(
+        shape.record(
+            _Witness,
+            quorum=shape.text,
+            keys=shape.mapping(_vkey),
+            groups=shape.Optional(shape.mapping(shape.many(shape.anything, least=2))),
+        )
+    ),
+    policy=shape.Optional(
+        shape.record(
+            PolicyTrust,
+            owners=shape.Optional(_KEYS),
+            accept=shape.Optional(shape.many(_record_id)),
+            min_epoch=shape.Optional(shape.uint),
+            max_age=shape.Optional(shape.uint),
+        )
+    ),
+    modes=shape.Optional(shape.mapping(shape.many(shape.text))),
+    enforcement=shape.Optional(
+        shape.record(
+            EnforcementTrust,
+            required=shape.Optional(shape.many(shape.text)),
+            protected_home=shape.Optional(shape.boolean),
+        )
+    ),
+)
+
+
+def _quorum(witness: _Witness) -> Group | None:
+    """Resolve the groups, each of which names only what stands before it; refuse what C2SP tlog-policy refuses."""
+    _refuse_duplicates("witness key", [key.public_key.encoded for key in witness.keys.values()])
+    if any(key.type is SignatureType.ED25519 for key in witness.keys.values()):
+        raise MalformedError("a witness key is one for cosignatures, of type 0x04 or 0x06")
+    known: dict[str, NoteKey | Group] = dict(witness.keys)
+    used: list[str] = []
+    for name, (threshold, *members) in witness.groups.items():
+        if name in known or name == "none" or any(type(member) is not str or member not in known for member in members):
+            raise MalformedError(f"witness group {name!r} has a name or a member that cannot be")
+        least = {"all": len(members), "any": 1}.get(threshold, threshold) if type(threshold) in (str, int) else 0
+        if type(least) is not int or not 1 <= least <= len(members):
+            raise MalformedError(f"witness group {name!r} asks for {threshold!r} of {len(members)} members")
+        known[name] = Group(least, tuple(known[member] for member in members))
+        used += members
+    _refuse_duplicates("member of witness groups", used)
+    if witness.quorum == "none":
+        return None
+    if witness.quorum not in known:
+        raise MalformedError(f"the quorum {witness.quorum!r} is no witness or group")
+    chosen = known[witness.quorum]
+    return chosen if isinstance(chosen, Group) else Group(1, (chosen,))
+
+
+def _satisfied(group: Group, keys: frozenset[NoteKey]) -> bool:
+    met = (_satisfied(member, keys) if isinstance(member, Group) else member in keys for member in group.members)
+    return sum(met) >= group.least
+
+
+def _refuse_duplicates(what: str, values: list[Any]) -> None:
+    if len(set(values)) != len(values):
+        raise MalformedError(f"a {what} stands twice in the trust policy")
