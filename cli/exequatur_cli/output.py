@@ -72,6 +72,11 @@ class Progress:
         self._total = total
         self.at(done)
 
+    def stage(self, label: str, done: int, total: int) -> None:
+        """Say how much of which stage is done."""
+        self._label = label
+        self.of(done, total)
+
     def at(self, done: int) -> None:
         """Say how much is done; shown at most ten times a second."""
         now = time.monotonic()

@@ -48,6 +48,13 @@ class Issued(NamedTuple):
     uses: int
 
 
+class _Logged(NamedTuple):
+    """A statement as it stands in the log, with its frozen receipt."""
+
+    statement: Statement
+    receipt: bytes
+
+
 class _Granted(NamedTuple):
     """An artifact that stands in the log, with its receipt and encoded terms."""
 
@@ -127,43 +134,42 @@ class Authority:
         self, case: Case, signed: Answer, results: Mapping[bytes, Result], now: int
     ) -> _Granted | Refused:
         """Step 4 for one request: what its answer came to, once decision and artifact stand in the log."""
-        decision, artifact = signed
-        refused, _ = self._registered(decision, results[decision.entry])
-        if refused is not None:
-            return refused
-        if artifact is None:
-            return self._deny(case, decision)
-        refused, receipt = self._registered(artifact, results[artifact.entry], decision.id)
-        if refused is not None:
-            return refused
+        decision = self._registered(signed.decision, results)
+        if isinstance(decision, Refused):
+            return decision
+        if signed.artifact is None:
+            return self._deny(case, signed.decision)
+        logged = self._registered(signed.artifact, results)
+        if isinstance(logged, Refused):
+            return logged._replace(decision=signed.decision.id)
+        artifact, receipt = logged
         record = artifact.record
         assert isinstance(record, Authorization)
         terms = self._content.get(record.terms)[len(action.TERMS_TAG) + action.SALT_SIZE :]
         if not answers(artifact, terms, case.asked):
             detail = "this request was answered before, for another runtime, other facts or a wider scope"
-            return Refused("CONFLICT", f"{detail}; make a new request", decision.id)
+            return Refused("CONFLICT", f"{detail}; make a new request", signed.decision.id)
         if artifact.claims.exp is None or now >= artifact.claims.exp:
             detail = "this request was answered before, and its artifact has expired; make a new request"
-            return Refused("EXPIRED", detail, decision.id)
-        return _Granted(case.asked, artifact, decision.id, receipt, terms)
+            return Refused("EXPIRED", detail, signed.decision.id)
+        return _Granted(case.asked, artifact, signed.decision.id, receipt, terms)
 
-    def _registered(
-        self, sent: Statement, result: Result, decision: bytes | None = None
-    ) -> tuple[Refused | None, bytes]:
-        """Return why the log refused a statement of ours, or its receipt.
+    def _registered(self, sent: Statement, results: Mapping[bytes, Result]) -> _Logged | Refused:
+        """Return a statement of ours as it stands in the log, or why the log refused it.
 
         The same record under other signature bytes stands for ours: a key with random signatures made them
         before, and the journal of that time is lost.
         """
+        result = results[sent.entry]
         if isinstance(result, Standing):
-            standing = self._standing(result.leaf_index, sent.id)
-            statement.verify(standing, self._key)
-            result = self._register([standing.entry])[standing.entry]
+            sent = self._standing(result.leaf_index, sent.id)
+            statement.verify(sent, self._key)
+            result = self._register([sent.entry])[sent.entry]
         match result:
             case Registered(_, receipt):
-                return None, receipt
+                return _Logged(sent, receipt)
             case Refusal(code, detail):
-                return Refused(code, f"the log does not register the {sent.kind.value}: {detail}", decision), b""
+                return Refused(code, f"the log does not register the {sent.kind.value}: {detail}")
             case Standing():
                 raise NotProvenError(f"{self._log.origin} refuses the very bytes that it holds of {sent.id.hex()}")
 

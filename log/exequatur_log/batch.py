@@ -24,17 +24,26 @@ from .registry import BatchRegistry
 from .storage import proofs, queries
 from .storage.database import Connection, Database
 from .storage.writer import commit, write
-from .tree import Edge, Growth, TileKey
+from .tree import Edge, TileKey
 
 Answer = Registered | Refused
 Clock = Callable[[], int]
 
 
 class _Ruling(NamedTuple):
-    """What was decided on a batch: the new entries in order, and for each statement its index or its refusal."""
+    """What was decided on a batch, at what time: the new entries in order; for each statement its index or refusal."""
 
+    time: int
     admitted: list[Checked]
     places: list[int | Refused]
+
+
+class _Grown(NamedTuple):
+    """What was written for a batch: the new head, whole tiles, and the receipt of each new entry by index."""
+
+    head: SignedHead
+    tiles: Mapping[TileKey, bytes]
+    receipts: dict[int, bytes]
 
 
 class Appender:
@@ -72,21 +81,20 @@ class Appender:
         async with self._database.append() as connection:
             former, edge = await self._locked_head(connection)
             ruling = await self._decide(connection, batch, former)
-            if not ruling.admitted:
-                self._registry.commit()
-                head, growth = former, None
-            else:
-                try:
-                    head, growth, tiles = await self._grow(connection, former, edge, ruling.admitted)
+            receipts: dict[int, bytes] = {}
+            try:
+                if ruling.admitted:
+                    grown = await self._grow(connection, former, edge, ruling)
                     await commit(connection)
-                except BaseException:
-                    self._registry.discard()
-                    raise
-                # The batch is durable from here on.
-                self._registry.commit()
-                self._partial = tree.partial_tiles({**self._partial, **tiles}, head.size)
-                self.seen = head
-        return await self._answer(batch, ruling, former.size, head, growth)
+                    # The batch is durable from here on.
+                    receipts = grown.receipts
+                    self._partial = tree.partial_tiles({**self._partial, **grown.tiles}, grown.head.size)
+                    self.seen = grown.head
+            except BaseException:
+                self._registry.discard()
+                raise
+            self._registry.commit()
+        return await self._answer(batch, ruling, receipts)
 
     async def _locked_head(self, connection: Connection) -> tuple[SignedHead, Edge]:
         """Return the head under the lock; raise ``FatalLogError`` unless it is the one seen last, or extends it."""
@@ -128,7 +136,7 @@ class Appender:
         self._registry.learn(linked, await queries.newest(connection, needs.series))
         self._registry.begin(former.size)
         now = self._clock()
-        ruling = _Ruling([], [])
+        ruling = _Ruling(max(now, former.iat), [], [])
         for item in batch:
             if isinstance(item, Refused):
                 ruling.places.append(item)
@@ -146,7 +154,7 @@ class Appender:
                     raise Refused(
                         Code.CLOCK_BEHIND, f"the log's clock is {former.iat - now} s behind its last head; set it right"
                     )
-                admit(statement, index, max(now, former.iat), self._registry)
+                admit(statement, index, ruling.time, self._registry)
             except Refused as refusal:
                 ruling.places.append(refusal.with_traceback(None))
                 continue
@@ -156,43 +164,34 @@ class Appender:
             ruling.places.append(index)
         return ruling
 
-    async def _grow(
-        self, connection: Connection, former: SignedHead, edge: Edge, admitted: Sequence[Checked]
-    ) -> tuple[SignedHead, Growth, dict[TileKey, bytes]]:
-        """Write the admitted statements under a new signed head; return what was written. Nothing is committed."""
-        growth = tree.append(edge, [item.leaf_hash for item in admitted])
+    async def _grow(self, connection: Connection, former: SignedHead, edge: Edge, ruling: _Ruling) -> _Grown:
+        """Write the admitted statements under a new signed head, all proofs checked. Nothing is committed."""
+        leaves = [item.leaf_hash for item in ruling.admitted]
+        growth = tree.append(edge, leaves)
         size = growth.edge.size
-        iat = max(self._clock(), former.iat)
         # The signers may be tokens or daemons, so they are waited for beside the event loop.
-        head = await asyncio.to_thread(heads.sign, size, growth.root, iat, self._keys)
+        head = await asyncio.to_thread(heads.sign, size, growth.root, ruling.time, self._keys)
         heads.check(head, self._identity)
+        paths = [tree.path(growth, index) for index in range(former.size, size)]
+        tree.check_paths(former.size, leaves, paths, size, head.root)
+        writer = heads.ReceiptWriter(head)
+        receipts = {index: writer.encode(index, path) for index, path in enumerate(paths, former.size)}
         entries = [
-            entry_of(item.statement, item.leaf_hash, former.size + place, size) for place, item in enumerate(admitted)
+            entry_of(item.statement, item.leaf_hash, index, size)
+            for index, item in enumerate(ruling.admitted, former.size)
         ]
-        named = [item.introduces for item in admitted if item.introduces is not None]
+        named = [item.introduces for item in ruling.admitted if item.introduces is not None]
         partial = tree.partial_tiles(growth.gains, former.size).keys()
         if not partial <= self._partial.keys():
             self._partial = await queries.tiles(connection, partial)
         tiles = {key: (self._partial[key] if key in partial else b"") + gain for key, gain in growth.gains.items()}
         await write(connection, former, entries, named, tiles, head, growth.edge)
-        return head, growth, tiles
+        return _Grown(head, tiles, receipts)
 
     async def _answer(
-        self,
-        batch: Sequence[Checked | Refused],
-        ruling: _Ruling,
-        first: int,
-        head: SignedHead,
-        growth: Growth | None,
+        self, batch: Sequence[Checked | Refused], ruling: _Ruling, fresh: Mapping[int, bytes]
     ) -> list[Answer]:
-        """Return the answers, each with a receipt whose proof this log has checked itself."""
-        fresh: dict[int, bytes] = {}
-        if growth is not None:
-            leaves = [item.leaf_hash for item in ruling.admitted]
-            paths = [tree.path(growth, index) for index in range(first, head.size)]
-            tree.check_paths(first, leaves, paths, head.size, head.root)
-            writer = heads.ReceiptWriter(head)
-            fresh = {index: writer.encode(index, path) for index, path in enumerate(paths, first)}
+        """Return the answers: ``fresh`` receipts by index for the new entries, the first ones for those that stood."""
         again = {place for place in ruling.places if isinstance(place, int) and place not in fresh}
         standing: Mapping[int, bytes] = {}
         if again:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from exequatur_verifier.host import hash_file, measure, offered
 from exequatur_verifier.memory import Clock, Proof
 from exequatur_verifier.statement import Statement
 from exequatur_verifier.trust import parse
-from tests.support import reference, world
+from tests.support import world
 from tests.support.world import NOW, Log
 
 ENVIRON = {b"PATH": b"/usr/bin:/bin", b"SECRET": b"not kept"}
@@ -76,7 +77,7 @@ def spooled(gate: Gate) -> list[Statement]:
         assert made.id == record_id
         record: Any = made.record
         assert record.seq == seq
-    for earlier, later in zip(found, found[1:], strict=False):
+    for earlier, later in pairwise(found):
         record = later.record
         assert record.prev == earlier.id
     return found
@@ -91,8 +92,7 @@ class Source:
 
     def prove(self, origin: str, size1: int, size2: int) -> Proof | None:
         self.asked.append((origin, size1, size2))
-        path = tuple(reference.consistency_path(size1, self.log.entries[:size2]))
-        return Proof(origin, size1, self.log.root(size1), size2, self.log.root(size2), path)
+        return world.proof(self.log, size1, size2)
 
 
 class Recorder:
@@ -114,7 +114,6 @@ class Recorder:
 def python(*arguments: str | bytes, cwd: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run this interpreter as another process, with an environment of its own."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHON"))}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment |= {os.fsdecode(name): os.fsdecode(value) for name, value in ENVIRON.items()}
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, timeout=60, check=False, **options

@@ -99,7 +99,8 @@ class House:
         audience: str | None = None,
         now: int = NOW,
         disclosure: Disclosure = "commitment",
-        **scope: int | None,
+        ttl: int | None = None,
+        uses: int | None = None,
     ) -> Asked:
         """Return a fresh request for an action, with what opens it."""
         salt = self.unique()
@@ -114,7 +115,8 @@ class House:
             now=now,
             claims=claims,
             disclosure=disclosure,
-            **scope,
+            ttl=ttl,
+            uses=uses,
         )
         return Asked(request, salt, descriptor, facts, runtime)
 

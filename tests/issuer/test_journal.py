@@ -13,6 +13,7 @@ FIRST, SECOND = Signed(b"decision 1", b"artifact 1"), Signed(b"decision 2", None
 
 
 def test_the_first_answer_stands_across_processes(tmp_path: Path) -> None:
+    # B-11
     one, other = Journal(tmp_path / "journal.db"), Journal(tmp_path / "journal.db")
     assert one.find(REQUEST) is None
     assert one.keep({REQUEST: FIRST}) == {REQUEST: FIRST}
@@ -21,6 +22,7 @@ def test_the_first_answer_stands_across_processes(tmp_path: Path) -> None:
 
 
 def test_answers_outlive_the_process(tmp_path: Path) -> None:
+    # B-11
     journal = Journal(tmp_path / "journal.db")
     journal.keep({REQUEST: SECOND})
     journal.close()

@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exequatur_log import tree
@@ -17,8 +17,14 @@ from tests.support import reference
 
 SMALL = 130
 LARGE = 66_000
-ENTRIES = [f"entry {number}".encode() for number in range(SMALL)]
+ENTRIES = tuple(f"entry {number}".encode() for number in range(SMALL))
 LEAVES = [merkle.leaf_hash(entry) for entry in ENTRIES]
+
+
+@pytest.fixture(autouse=True)
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the reference remember its roots: as slow as it is, all sizes would take minutes."""
+    monkeypatch.setattr(reference, "root", lru_cache(maxsize=None)(reference.root))
 
 
 def grow(leaves: list[bytes], *steps: int) -> tuple[Growth, dict[TileKey, bytes]]:
@@ -69,6 +75,7 @@ def test_paths_of_what_was_appended_are_the_reference_paths(old: int) -> None:
 
 
 def test_every_inclusion_path_up_to_130_comes_from_the_tiles_of_the_largest() -> None:
+    # L-18
     _, held = grow(LEAVES, SMALL)
     for size in range(1, SMALL + 1):
         assert tree.fold(tree.compute([(node,) for node in tree.edge_span(size)], held)) == reference.root(ENTRIES[:size])
@@ -78,6 +85,7 @@ def test_every_inclusion_path_up_to_130_comes_from_the_tiles_of_the_largest() ->
 
 
 def test_every_consistency_path_up_to_130_comes_from_the_tiles_of_the_largest() -> None:
+    # L-18
     _, held = grow(LEAVES, SMALL)
     for size2 in range(1, SMALL + 1):
         for size1 in range(1, size2 + 1):
@@ -85,6 +93,7 @@ def test_every_consistency_path_up_to_130_comes_from_the_tiles_of_the_largest() 
             assert list(path) == reference.consistency_path(size1, ENTRIES[:size2])
 
 
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, LARGE), min_size=1, max_size=4).map(sorted))
 def test_tiles_do_not_depend_on_how_the_leaves_arrived(steps: list[int]) -> None:
     leaves, _, held = large()
@@ -94,6 +103,7 @@ def test_tiles_do_not_depend_on_how_the_leaves_arrived(steps: list[int]) -> None
     assert made == {}
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_proofs_of_a_large_tree_hold_and_read_few_tiles(data: st.DataObject) -> None:
     leaves, roots, held = large()
@@ -116,6 +126,7 @@ def test_only_the_tiles_with_room_are_partial() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64, 77])
 def test_a_path_with_one_wrong_hash_does_not_pass(size: int) -> None:
+    # L-02 L-03
     growth = tree.append(tree.EMPTY, LEAVES[:size])
     paths = [tree.path(growth, index) for index in range(size)]
     for index, path in enumerate(paths):

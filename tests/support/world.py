@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 from exequatur_verifier import action, bundle, checkpoint, constraints, note, receipt, statement
 from exequatur_verifier.constraints import Constraints, Facts, Terms
 from exequatur_verifier.keys import Algorithm
-from exequatur_verifier.memory import Clock, KnownHead, Memory
+from exequatur_verifier.memory import Clock, KnownHead, Memory, Proof
 from exequatur_verifier.note import NoteKey, NoteSignature, SignatureType
 from exequatur_verifier.records import Action, Authorization, Epoch, Link, Policy
 from exequatur_verifier.signing import LocalSigner
@@ -266,3 +266,10 @@ def authorize(
     record = made.record._replace(uses=uses)
     issued = issue(made._replace(record=record, claims=claims, iat=now), *logs)
     return bundle.encode(issued._replace(proofs=tuple(proofs)))
+
+
+def proof(log: Log, size1: int, size2: int | None = None) -> Proof:
+    """Return the consistency proof between two sizes of a log, the present one if none is given."""
+    size2 = len(log.entries) if size2 is None else size2
+    path = tuple(reference.consistency_path(size1, log.entries[:size2]))
+    return Proof(log.origin, size1, log.root(size1), size2, log.root(size2), path)

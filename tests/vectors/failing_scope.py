@@ -281,9 +281,10 @@ def policy_of_another_id() -> Vector:
 
 @denied(Code.POLICY_UNTRUSTED)
 def no_policy_linked() -> Vector:
-    """The artifact names no policy."""
+    """The artifact names no policy, and none is presented."""
     made = world.parts()
-    return issued(made._replace(record=made.record._replace(links=made.record.links[:2])))
+    made = made._replace(record=made.record._replace(links=made.record.links[:2]))
+    return edited(issued(made), policy=None)
 
 
 @denied(Code.POLICY_UNTRUSTED)

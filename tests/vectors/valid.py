@@ -140,6 +140,21 @@ def index_range() -> Vector:
     return issued(world.parts(), issuer="since = 4\nuntil = 5")
 
 
+@valid
+def second_range() -> Vector:
+    """The issuer's key is trusted for two ranges of indices, and the artifact stands in the second."""
+    key = world.text_key(world.signer("authority"))
+    later = f'[[issuers]]\niss = "urn:exequatur:authority:test"\nkeys = ["{key}"]\nactions = ["process.exec"]\nsince = 4'
+    return issued(world.parts(), issuer="until = 3", extra=later)
+
+
+@valid
+def index_in_an_unknown_log() -> Vector:
+    """The artifact's index in a log that is not trusted says nothing about the range of its issuer's key."""
+    logs = (world.new_log(), world.new_log("unknown.example/log", 9))
+    return vector(world.issue(world.parts(), *logs), world.trust_toml(logs[0], issuer="until = 5"))
+
+
 # Checkpoints and witnesses
 
 

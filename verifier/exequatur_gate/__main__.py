@@ -9,7 +9,7 @@ for usage; 69 when the command ran and its outcome could not be recorded.
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, HelpFormatter, Namespace
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,15 +46,18 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
     """Return the options, and the command after the first ``--``, untouched."""
-    parser = ArgumentParser(prog="python -m exequatur_gate", description="Run a command that a bundle authorizes.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verb = verbs.add_parser(
-        "run", usage="%(prog)s --bundle FILE [--home HOME] [--passphrase-file FILE] [--json] -- CMD…"
+    parser = ArgumentParser(
+        prog="python -m exequatur_gate",
+        usage="%(prog)s run --bundle FILE [--home HOME] [--passphrase-file FILE] [--json] -- CMD…",
+        description="Run a command that a bundle authorizes.",
+        # With a width of its own, the formatter does not ask for the terminal's, which takes as long as verifying.
+        formatter_class=lambda prog: HelpFormatter(prog, width=100),
     )
-    verb.add_argument("--bundle", required=True, metavar="FILE", help="the bundle that authorizes the command")
-    verb.add_argument("--home", metavar="HOME", help="the runtime's home, otherwise the installed one")
-    verb.add_argument("--passphrase-file", metavar="FILE", help="holds the passphrase of the runtime's key")
-    verb.add_argument("--json", action="store_true", help="one object on standard error says what happened")
+    parser.add_argument("verb", choices=["run"], help="what to do")
+    parser.add_argument("--bundle", required=True, metavar="FILE", help="the bundle that authorizes the command")
+    parser.add_argument("--home", metavar="HOME", help="the runtime's home, otherwise the installed one")
+    parser.add_argument("--passphrase-file", metavar="FILE", help="holds the passphrase of the runtime's key")
+    parser.add_argument("--json", action="store_true", help="one object on standard error says what happened")
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options, command = parser.parse_args(arguments[:split]), arguments[split + 1 :]
     if not command:

@@ -9,10 +9,8 @@ with a tag for each thing that is committed to and one salt of 16 bytes for each
 not in the log, so who drops it erases the content and keeps every proof valid.
 """
 
-import json
 import math
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Any, Final
 
@@ -87,6 +85,8 @@ def parse_json_arguments(text: str | bytes) -> dict[str, Any]:
     Refused: duplicate keys, lone surrogates, text outside NFC, nesting deeper than 16, and numbers that 64 bits do not hold
     exactly. Integer literals within 64 bits are integers; other numbers are floats when they print as the same number.
     """
+    import json  # only for actions that come as JSON
+
     if len(text) > MAX_ARGUMENTS:
         raise MalformedError("arguments are at most 1 MiB of JSON")
     try:
@@ -124,10 +124,12 @@ def _integer(literal: str) -> int | float:
 
 
 def _float(literal: str) -> float:
+    from decimal import Decimal
+
     number = float(literal)
     try:
         exact = math.isfinite(number) and Decimal(repr(number)) == Decimal(literal)
-    except InvalidOperation:  # an exponent beyond what decimals hold, which only a spelling of zero gets here with
+    except ArithmeticError:  # an exponent beyond what decimals hold, which only a spelling of zero gets here with
         exact = False
     if not exact:
         raise MalformedError(f"the number {literal[:40]} does not fit 64 bits exactly")

@@ -73,14 +73,13 @@ def check_issuer(case: Case) -> str:
     found = [(issuer, key) for issuer in named for key in issuer.keys if key.thumbprint == artifact.key_id]
     if not found:
         raise Denial(Code.ISSUER_UNTRUSTED, f"{artifact.claims.iss} is not trusted with this key for {kind}")
-    issuer, key = found[0]
-    for presented in case.receipts:
-        index = presented.inclusion.leaf_index
-        if index < issuer.since or (issuer.until is not None and index >= issuer.until):
-            raise Denial(Code.ISSUER_UNTRUSTED, f"the issuer's key is not trusted at index {index} of {presented.origin}")
-    _check_signature(artifact, key)
+    # The index is proven in step 4; of a log that is not trusted it would mean nothing.
+    indices = [one.inclusion.leaf_index for one in case.receipts if one.origin in case.trust.logs]
+    if not any(all(issuer.since <= index and not _is_past(issuer.until, index) for index in indices) for issuer, _ in found):
+        raise Denial(Code.ISSUER_UNTRUSTED, f"the issuer's key is not trusted at the index {indices} of the artifact")
+    _check_signature(artifact, found[0][1])
     case.signed_times.append(artifact.claims.iat)
-    return f"signed by {issuer.iss}"
+    return f"signed by {artifact.claims.iss}"
 
 
 def check_time(case: Case) -> str:
@@ -148,16 +147,15 @@ def check_policy(case: Case) -> str:
         raise Denial(Code.POLICY_UNTRUSTED, "the artifact names no policy")
     epoch = case.authorization.epoch
     known = None if case.memory is None else case.memory.policies.get(wanted)
+    is_owned = known is not None and any(key.thumbprint == known.owner for key in case.trust.policy.owners)
     if case.policy_statement is not None:
-        known = _check_policy_statement(case, case.policy_statement, wanted, known)
-    elif known is not None and not any(key.thumbprint == known.owner for key in case.trust.policy.owners):
-        known = None
-    if known is None and wanted not in case.trust.policy.accept:
+        known, is_owned = _check_policy_statement(case, case.policy_statement, wanted, known if is_owned else None)
+    if not is_owned and wanted not in case.trust.policy.accept:
         raise Denial(Code.POLICY_UNTRUSTED, f"policy {wanted.hex()} is not accepted here, and none was presented to check")
     if known is not None and (known.set, known.epoch) != epoch:
         raise Denial(Code.POLICY_UNTRUSTED, f"the policy record is epoch {known.epoch} of {known.set}, the artifact says otherwise")
     _check_epoch(case, known, epoch.number)
-    case.policy = known
+    case.policy = known if is_owned else None
     return f"epoch {epoch.number} of {epoch.set}"
 
 
@@ -182,6 +180,10 @@ def check_status(case: Case) -> str:
     return "none asked for"
 
 
+def _is_past(end: int | None, index: int) -> bool:
+    return end is not None and index >= end
+
+
 def _check_signature(signed: Statement, key: PublicKey, code: Code = Code.SIGNATURE_INVALID) -> None:
     try:
         statement.verify(signed, key)
@@ -201,13 +203,13 @@ def _check_clock(now: Clock, memory: Memory, leeway: int) -> None:
 
 def _check_policy_statement(
     case: Case, presented: Statement, wanted: bytes, known: KnownPolicy | None
-) -> KnownPolicy | None:
-    """Check the policy record in the bundle; return it as known, or ``None`` if only its id is trusted."""
+) -> tuple[KnownPolicy, bool]:
+    """Check the policy record in the bundle; return what it says, and whether a trusted owner signed it."""
     record, element = presented.record, case.bundle.policy
     assert element is not None
     if not isinstance(record, Policy) or presented.id != wanted:
         raise Denial(Code.POLICY_UNTRUSTED, "the policy in the bundle is not the one that the artifact names")
-    if element.positions.keys() != {presented.origin for presented in case.receipts}:
+    if element.positions.keys() != {receipt.origin for receipt in case.receipts}:
         raise Denial(Code.POLICY_UNTRUSTED, "the policy's positions are not in the artifact's trees")
     for origin, head in case.heads.items():
         index, path = element.positions[origin]
@@ -217,18 +219,18 @@ def _check_policy_statement(
             raise Denial(Code.POLICY_UNTRUSTED, f"the policy's path in {origin}: {error}") from None
         if root != head.root or index >= case.indices[origin]:
             raise Denial(Code.POLICY_UNTRUSTED, f"the policy is not proven to stand before the artifact in {origin}")
-    case.policy_approvals = record.approvals
     owner = next((key for key in case.trust.policy.owners if key.thumbprint == presented.key_id), None)
-    if owner is None:
-        return None
-    if known is None or known.owner != owner.thumbprint:
+    # The record id covers all that the owner signed, and the tree covers the signature's bytes.
+    if owner is not None and (known is None or known.owner != owner.thumbprint):
         _check_signature(presented, owner, Code.POLICY_UNTRUSTED)
     if record.activation > case.time + case.trust.leeway:
         raise Denial(Code.POLICY_UNTRUSTED, f"the policy comes into force in {record.activation - case.time} s")
     if presented.claims.iat > case.now.unix + case.trust.leeway:
         raise Denial(Code.TIME_IN_FUTURE, "the policy was signed after the time of this clock")
+    case.policy_approvals = record.approvals
     case.signed_times.append(presented.claims.iat)
-    return KnownPolicy(presented.id, owner.thumbprint, record.set, record.epoch, presented.claims.iat)
+    found = KnownPolicy(presented.id, presented.key_id, record.set, record.epoch, presented.claims.iat)
+    return found, owner is not None
 
 
 def _check_epoch(case: Case, known: KnownPolicy | None, epoch: int) -> None:

@@ -114,6 +114,25 @@ _CONSTRAINTS: Final = record(
 )
 _TERMS: Final = record(Terms, constraints=Optional(_CONSTRAINTS), facts=Optional(shape.mapping(shape.anything)))
 
+# Every primitive that a record or a trust policy may name (specs/07 §6).
+ENFORCEMENT: Final = frozenset(
+    (
+        "lease",
+        "no-new-privs",
+        "output-limit",
+        "pidfd",
+        "process-group",
+        "rlimit-cpu",
+        "rlimit-file-size",
+        "rlimit-files",
+        "rlimit-memory",
+        "rlimit-processes",
+        "sandbox-network",
+        "sandbox-paths",
+        "sealed-image",
+        "wall-clock",
+    )
+)
 _LIMIT_ENFORCEMENT: Final = {
     "wall_ms": "wall-clock",
     "cpu_s": "rlimit-cpu",

@@ -37,9 +37,9 @@ class _Verifying(Protocol):
 
 
 _CURVES: Final = {
-    Algorithm.ES256: (1, 32, ec.SECP256R1(), ec.ECDSA(hashes.SHA256())),
-    Algorithm.ESP256: (1, 32, ec.SECP256R1(), ec.ECDSA(hashes.SHA256())),
-    Algorithm.ES384: (2, 48, ec.SECP384R1(), ec.ECDSA(hashes.SHA384())),
+    Algorithm.ES256: (1, 32, ec.SECP256R1, hashes.SHA256),
+    Algorithm.ESP256: (1, 32, ec.SECP256R1, hashes.SHA256),
+    Algorithm.ES384: (2, 48, ec.SECP384R1, hashes.SHA384),
 }
 _EDWARDS: Final = (Algorithm.EDDSA, Algorithm.ED25519)
 _ML_DSA: Final = (Algorithm.ML_DSA_44, Algorithm.ML_DSA_65)
@@ -124,7 +124,7 @@ def _load(algorithm: Algorithm, parameters: dict[int, Any]) -> _Verifying:
 
 
 def _load_ecdsa(algorithm: Algorithm, parameters: dict[int, Any]) -> _Verifying:
-    curve, width, group, scheme = _CURVES[algorithm]
+    curve, width, group, digest = _CURVES[algorithm]
     x, y = parameters[-2], parameters[-3]
     # An array of small integers would convert as well, and true is equal to 1.
     if len(parameters) != 5 or (parameters[1], parameters[-1]) != (2, curve) or type(parameters[-1]) is not int:
@@ -132,7 +132,9 @@ def _load_ecdsa(algorithm: Algorithm, parameters: dict[int, Any]) -> _Verifying:
     if not type(x) is type(y) is bytes or (len(x), len(y)) != (width, width):
         raise ValueError
     # This checks that the point is on the curve.
-    key = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), group).public_key()
+    key = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), group()).public_key()
+    # Making this loads all of the library's backend, so it is not done before there is a key.
+    scheme = ec.ECDSA(digest())
 
     def verifying(signature: bytes, message: bytes, /) -> None:
         if len(signature) != 2 * width:

@@ -19,6 +19,7 @@ from .errors import MalformedError
 from .keys import Algorithm, PublicKey
 
 MAX_SIGNATURES: Final = 64
+_CONTROLS: Final = bytes(set(range(0x20)) - {0x0A})
 
 
 class SignatureType(IntEnum):
@@ -55,7 +56,7 @@ class Note(NamedTuple):
 
 def note_key(name: str, type: SignatureType, public_key: PublicKey) -> NoteKey:
     """Return the verifier key of that name; raise ``MalformedError`` for a name that a note cannot hold."""
-    if not name or "+" in name or any(character.isspace() or not character.isprintable() for character in name):
+    if not _is_name(name):
         raise MalformedError(f"not a key name of a signed note: {name!r}")
     return NoteKey(name, sha256(f"{name}\n".encode() + _key_bytes(type, public_key)).digest()[:4], type, public_key)
 
@@ -90,7 +91,7 @@ def parse(data: bytes) -> Note:
         whole = data.decode()
     except UnicodeDecodeError:
         raise MalformedError("a note is UTF-8") from None
-    if any(character < " " and character != "\n" for character in whole):
+    if len(data.translate(None, _CONTROLS)) != len(data):
         raise MalformedError("a note holds no control characters")
     text, separator, lines = whole.rpartition("\n\n")
     if not separator or not lines.endswith("\n"):
@@ -127,9 +128,13 @@ def _parse_signature(line: str) -> NoteSignature:
     dash, _, rest = line.partition(" ")
     name, _, encoded = rest.partition(" ")
     data = decode_base64(encoded)
-    if dash != "—" or not name or "+" in name or len(data) < 5:
+    if dash != "—" or not _is_name(name) or len(data) < 5:
         raise MalformedError(f"not a signature line: {line!r}")
     return NoteSignature(name, data[:4], data[4:])
+
+
+def _is_name(name: str) -> bool:
+    return name.isprintable() and "+" not in name and name.split() == [name]
 
 
 def _key_bytes(type: SignatureType, public_key: PublicKey) -> bytes:

@@ -57,10 +57,13 @@ def note(value: Any) -> str:
 
 
 def urn(value: Any) -> str:
-    """A URN: ``urn:`` and what names the thing."""
-    if not text(value).startswith("urn:") or " " in value:
+    """A URN: ``urn:``, a namespace, and what it names there (RFC 8141), without spaces."""
+    name = text(value)
+    scheme, _, rest = name.partition(":")
+    namespace, _, specific = rest.partition(":")
+    if scheme != "urn" or not namespace or not specific or " " in name:
         raise MalformedError("not a URN")
-    return str(value)
+    return name
 
 
 def uint(value: Any) -> int:

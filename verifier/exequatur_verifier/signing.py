@@ -7,7 +7,7 @@ module is pure: a key arrives as bytes, and making a new key, which needs random
 from typing import Final, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
 from .errors import MalformedError
@@ -54,6 +54,8 @@ def load_signer(pem: bytes, passphrase: bytes | None, algorithm: Algorithm | Non
     Without an ``algorithm`` the usual one of the key's type is taken: ES256, ES384, Ed25519, ML-DSA-44 or ML-DSA-65.
     Raises ``MalformedError`` for a wrong passphrase, a damaged file or a type of key that the profile does not know.
     """
+    from cryptography.hazmat.primitives import serialization  # costs as much to import as the rest of the kernel
+
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
         return LocalSigner(key, algorithm or _usual(key))

@@ -54,9 +54,10 @@ def check_checkpoints(case: Case) -> str:
             origin = checkpoint.parse(note.parse(data).text).origin
         except MalformedError as error:
             raise Denial(Code.CHECKPOINT_INVALID, str(error)) from None
-        if origin not in case.heads or origin in notes:
+        if origin in notes or all(presented.origin != origin for presented in case.receipts):
             raise Denial(Code.CHECKPOINT_INVALID, f"the checkpoint of {origin} belongs to no receipt, or stands twice")
         notes[origin] = data
+    case.ignored += (f"checkpoint of {origin}, whose receipt is ignored" for origin in notes if origin not in case.heads)
     ages = []
     for origin, head in case.heads.items():
         log = case.trust.logs[origin]
@@ -82,6 +83,9 @@ def check_continuity(case: Case) -> str:
     """Step 6: no log's history departs from what this runtime remembers of it."""
     for stapled in case.bundle.proofs:
         head = case.heads.get(stapled.origin)
+        if head is None and any(presented.origin == stapled.origin for presented in case.receipts):
+            case.ignored.append(f"proof of {stapled.origin}, whose receipt is ignored")
+            continue
         if head is None or stapled.size >= head.size:
             raise Denial(Code.CONSISTENCY_MISSING, f"a stapled proof of {stapled.origin} does not lead to the artifact's head")
         try:

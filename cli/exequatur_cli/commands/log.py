@@ -62,7 +62,7 @@ def get(ctx: click.Context, place: str, target: Path | None) -> None:
 
     output = output_of(ctx)
     with _reading(ctx) as log:
-        entry = log.get(_place(place))
+        entry = log.get(place_of(place))
     if target is not None:
         target.write_bytes(entry.statement)
     described = statement_object(statement.parse(entry.statement))
@@ -82,7 +82,7 @@ def prove(ctx: click.Context, place: str, target: Path, fresh: bool) -> None:
     """Write the COSE receipt (RFC 9942) of an entry, by its index or record id."""
     output = output_of(ctx)
     with _reading(ctx) as log:
-        index = log.get(_place(place)).leaf_index
+        index = log.get(place_of(place)).leaf_index
         receipt = log.fresh_receipt(index) if fresh else log.receipt(index)
     target.write_bytes(receipt)
     output.result({"file": str(target), "index": index, "bytes": len(receipt)})
@@ -118,7 +118,7 @@ def fsck(ctx: click.Context) -> int:
     return EXIT_DENIED if findings else 0
 
 
-def _place(text: str) -> int | bytes:
+def place_of(text: str) -> int | bytes:
     """Return the index or the record id that a text spells."""
     if text.isascii() and text.isdecimal() and len(text) < 20:
         return int(text)

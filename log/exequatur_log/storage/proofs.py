@@ -38,7 +38,7 @@ async def frozen_receipts(connection: Connection, indices: Collection[int]) -> M
     rows = await connection.execute(
         select(column.leaf_index, column.head_size).where(column.leaf_index.in_(list(indices)))
     )
-    sizes: dict[int, int] = dict(rows.tuples().all())
+    sizes = {row.leaf_index: row.head_size for row in rows}
     heads: dict[int, SignedHead] = {}
     for size in sorted(set(sizes.values())):
         head = await queries.head_at(connection, size)

@@ -1,0 +1,205 @@
+"""The audit: everything that a third party can check of a home's log, in one report (design §9).
+
+    consistent   every leaf, tile, head, signature and registration derived again (``fsck``), trust's genesis at entry 0,
+                 trust's keys on the head, and every head that the runtime remembers continued by the log
+    complete     no gap in any runtime's records, and every verification followed by its outcome
+    decisions    each computed again from the log and the content store
+
+Memory stays flat: the log is read a page at a time, and what is looked up again is looked up in the log.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from exequatur_gate import home as runtime_home
+from exequatur_gate import spool
+from exequatur_gate.state import State
+from exequatur_issuer import replay
+from exequatur_log.blocking import BlockingLog, check_file
+from exequatur_log.errors import LogError, NotFoundError
+from exequatur_verifier import merkle, receipt, statement
+from exequatur_verifier.errors import ExequaturError
+from exequatur_verifier.memory import KnownHead
+from exequatur_verifier.monitor import Monitor
+from exequatur_verifier.records import Decision
+from exequatur_verifier.statement import Statement
+from exequatur_verifier.trust import Trust
+from exequatur_verifier.trust import parse as parse_trust
+
+Progress = Callable[[str, int, int], None]
+
+_PAGE: Final = 512
+_KEPT: Final = 4096
+
+
+class Finding(NamedTuple):
+    """What an auditor must explain: a code, the entry it shows at, its record id, and a sentence."""
+
+    code: str
+    index: int | None
+    record: bytes | None
+    detail: str
+
+
+class Report(NamedTuple):
+    """The result of an audit."""
+
+    origin: str
+    size: int
+    root: bytes
+    consistent: bool
+    complete: bool
+    entries: dict[str, int]
+    decisions: dict[str, int]
+    orphaned: int
+    unflushed: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Say whether nothing is left to explain."""
+        return (
+            self.consistent
+            and self.complete
+            and self.decisions["total"] == self.decisions["equal"]
+            and not self.unflushed
+            and not self.findings
+        )
+
+
+def audit(path: Path, progress: Progress = lambda *_: None) -> Report:
+    """Audit the log of the home at ``path``, from the trust policy of that home. Reads only; raises ``ExequaturError``."""
+    trust = parse_trust((path / "trust.toml").read_bytes())
+    faults = [
+        Finding(fault.code, fault.leaf_index, None, fault.detail)
+        for fault in check_file(path / "log.db", lambda done, total: progress("log", done, total))
+    ]
+    with BlockingLog.open(path / "log.db") as log:
+        head = log.head()
+        unflushed, memory_faults = _check_memory(path, log)
+        faults += (*_check_trust(log, trust), *memory_faults)
+        walk = _Walk(log, trust.leeway, path / "content")
+        walk.run(lambda done: progress("records", done, head.size), head.size)
+        return Report(
+            log.identity.origin,
+            head.size,
+            head.root,
+            not faults,
+            not walk.missing,
+            dict(sorted(walk.kinds.items())),
+            {"total": walk.decisions, "equal": walk.equal},
+            walk.orphaned,
+            unflushed,
+            (*faults, *walk.missing, *walk.unequal),
+        )
+
+
+def _check_trust(log: BlockingLog, trust: Trust) -> Iterator[Finding]:
+    """Check that this is the log that trust names, by its genesis and by the key of its current head."""
+    trusted = trust.logs.get(log.identity.origin)
+    first = log.get(0)
+    if trusted is None:
+        yield Finding("LOG_UNTRUSTED", None, None, f"trust.toml names no log of origin {log.identity.origin}")
+        return
+    if first.record_id != trusted.genesis:
+        yield Finding("GENESIS", 0, first.record_id, f"trust.toml pins the genesis {trusted.genesis.hex()}")
+    newest = receipt.parse(log.fresh_receipt(0))
+    try:
+        key = next(key for key in trusted.receipt_keys if key.thumbprint == newest.key_id)
+        receipt.verify_head(newest.protected, newest.signature, receipt.root(newest, first.leaf_hash), key)
+    except (StopIteration, ExequaturError):
+        yield Finding("HEAD", newest.inclusion.size, None, "the head is not signed with a key that trust.toml names")
+
+
+def _check_memory(path: Path, log: BlockingLog) -> tuple[int, list[Finding]]:
+    """Return how many of the runtime's records are in no log yet, and where the log departs from what it remembers."""
+    if not (path / "state.db").exists():
+        return 0, []
+    runtime = parse_trust(runtime_home.read(str(path), "trust.toml")).runtime.key
+    state = State.open(str(path / "state.db"), runtime.thumbprint)
+    try:
+        memory, _ = state.recall()
+        with state.transaction() as transaction:
+            waiting = spool.measure(transaction).waiting
+    finally:
+        state.close()
+    faults = [fault for known in memory.heads.values() if (fault := _compare(log, known)) is not None]
+    faults += (Finding("LOG_FORK", None, None, f"{origin} was caught with two histories") for origin in sorted(memory.forked))
+    return waiting, faults
+
+
+def _compare(log: BlockingLog, known: KnownHead) -> Finding | None:
+    """Return what is wrong if the log does not continue a head that the runtime remembers."""
+    if known.origin != log.identity.origin:
+        return None
+    try:
+        head = log.head()
+        path = log.consistency(known.size, head.size)
+        merkle.check_consistency(known.size, head.size, known.root, head.root, path)
+    except (LogError, ExequaturError) as error:
+        return Finding("LOG_FORK", known.size, None, f"the runtime remembers a head of {known.size} leaves: {error}")
+    return None
+
+
+class _Walk:
+    """One pass over the records, for what is missing, and for every decision."""
+
+    def __init__(self, log: BlockingLog, leeway: int, content: Path) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.missing: list[Finding] = []
+        self.unequal: list[Finding] = []
+        self.decisions = self.equal = 0
+        self._log = log
+        self._content = content
+        self._monitor = Monitor(self._statement, leeway)
+        # What decisions and verifications refer to stands a few entries before them.
+        self._recent: OrderedDict[bytes, bytes] = OrderedDict()
+
+    @property
+    def orphaned(self) -> int:
+        """The number of executions whose end nobody saw."""
+        return self._monitor.orphaned
+
+    def run(self, progress: Callable[[int], None], end: int) -> None:
+        """Read the whole log."""
+        page: list[tuple[int, Statement]] = []
+        for entry in self._log.entries(0, end):
+            parsed = statement.parse(entry.statement)
+            self.kinds[entry.kind] += 1
+            self._recent[parsed.id] = entry.statement
+            if len(self._recent) > _KEPT:
+                self._recent.popitem(last=False)
+            self.missing += (Finding(*found) for found in self._monitor.observe(entry.leaf_index, parsed))
+            if isinstance(parsed.record, Decision):
+                page.append((entry.leaf_index, parsed))
+            if len(page) == _PAGE:
+                self._replay(page)
+                page.clear()
+            progress(entry.leaf_index + 1)
+        self._replay(page)
+        self.missing += (Finding(*found) for found in self._monitor.finish())
+
+    def _replay(self, page: list[tuple[int, Statement]]) -> None:
+        cases = list(replay.collect((parsed for _, parsed in page), self._find))
+        self.decisions += len(cases)
+        for (index, parsed), result in zip(page, replay.replay(cases, self._content), strict=True):
+            if result.result == "equal":
+                self.equal += 1
+            else:
+                code = "DECISION_DIFFERS" if result.result == "different" else "DECISION_NOT_REPLAYABLE"
+                self.unequal.append(Finding(code, index, parsed.id, result.detail))
+
+    def _find(self, record_id: bytes) -> bytes | None:
+        known = self._recent.get(record_id)
+        if known is not None:
+            return known
+        try:
+            return self._log.get(record_id).statement
+        except NotFoundError:
+            return None
+
+    def _statement(self, record_id: bytes) -> Statement | None:
+        found = self._find(record_id)
+        return None if found is None else statement.parse(found)

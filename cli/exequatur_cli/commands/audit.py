@@ -1,0 +1,45 @@
+"""``exequatur audit``: consistency, completeness, every signature, every decision computed again."""
+
+from pathlib import Path
+
+import click
+
+from exequatur_gate.home import locate
+
+from ..audit import audit
+from ..main import EXIT_DENIED, home_of, output_of, with_home
+
+
+@click.command("audit")
+@click.argument("directory", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@with_home
+@click.pass_context
+def command(ctx: click.Context, directory: Path | None) -> int:
+    """Audit the log of the home in DIRECTORY (default: --home, or the installed one), trusting only its trust.toml."""
+    output = output_of(ctx)
+    named = directory or home_of(ctx)
+    path = Path(locate(None if named is None else str(named)))
+    with output.progress("audit") as progress:
+        report = audit(path, progress.stage)
+    output.result({"ok": report.ok, **report._asdict()})
+    decisions = report.decisions
+    output.text(f"{report.origin}: {report.size} entries, root {report.root.hex()}")
+    output.rows(
+        [
+            ("consistent", _word(report.consistent)),
+            ("complete", _word(report.complete)),
+            ("decisions", f"{decisions['equal']} of {decisions['total']} computed again and equal"),
+            ("orphaned", str(report.orphaned)),
+            ("unflushed", str(report.unflushed)),
+            *((kind, str(number)) for kind, number in report.entries.items()),
+        ]
+    )
+    for finding in report.findings:
+        place = "" if finding.index is None else f" at entry {finding.index}"
+        output.text(f"{output.paint(finding.code, 'deny')}{place}: {finding.detail}")
+    output.text(output.paint("ok", "allow") if report.ok else output.paint("not ok", "deny"))
+    return 0 if report.ok else EXIT_DENIED
+
+
+def _word(value: bool) -> str:
+    return "yes" if value else "no"

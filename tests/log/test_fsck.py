@@ -1,0 +1,107 @@
+"""fsck finds nothing in a sound log, and whatever has been planted in a damaged one."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exequatur_log import head, tree
+from exequatur_log.blocking import check_file
+from exequatur_log.entry import entry_of, named_key
+from exequatur_log.fsck import fsck
+from exequatur_log.storage import queries
+from exequatur_log.storage.database import Database
+from exequatur_log.storage.writer import commit, write
+from exequatur_verifier import statement
+from tests.log import damage, scene
+from tests.log.scene import KEYS, NOW, Case
+from tests.support.world import signer
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed log with whole cases and more than one page of entries and one tile."""
+    path = tmp_path_factory.mktemp("sound") / "log.db"
+    policy = scene.policy()
+    with scene.create(path) as log:
+        log.register(policy)
+        for _ in range(3):
+            for entry in Case(policy):
+                log.register(entry)
+        log.register_many([scene.request() for _ in range(600)])
+    return path
+
+
+@pytest.fixture
+def copy(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(sound, tmp_path / "log.db"))
+
+
+def append_without_asking(path: Path, entry: bytes) -> None:
+    """Append as the log does, properly signed, but without registration: what a dishonest operator could do."""
+
+    async def run() -> None:
+        database = await Database.open(path, writable=True)
+        async with database.append() as connection:
+            found = await queries.head(connection)
+            assert found is not None
+            former, edge = found
+            parsed = statement.parse(entry)
+            growth = tree.append(edge, [parsed.leaf])
+            signed = head.sign(growth.edge.size, growth.root, NOW, KEYS)
+            held = await queries.tiles(connection, growth.gains.keys())
+            tiles = {key: held.get(key, b"") + gain for key, gain in growth.gains.items()}
+            row = entry_of(parsed, parsed.leaf, former.size, signed.size)
+            key = named_key(parsed)
+            await write(connection, former, [row], [key] if key else [], tiles, signed, growth.edge)
+            await commit(connection)
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_a_sound_log_has_no_findings_and_progress_is_told(copy: Path) -> None:
+    told: list[tuple[int, int]] = []
+    assert check_file(copy, lambda done, total: told.append((done, total))) == []
+    assert told == [(512, 620), (620, 620)]
+    append_without_asking(copy, scene.request())
+    assert check_file(copy) == []
+
+
+@pytest.mark.parametrize("name", damage.HIDDEN)
+def test_planted_damage_is_found(copy: Path, name: str) -> None:
+    planted, code = damage.HIDDEN[name]
+    damage.apply(copy, planted)
+    findings = check_file(copy)
+    assert code in {finding.code for finding in findings}
+    assert all(finding.detail for finding in findings)
+
+
+@pytest.mark.parametrize("name", damage.STARTUP)
+def test_what_start_up_refuses_is_found(copy: Path, name: str) -> None:
+    damage.apply(copy, damage.STARTUP[name])
+    assert check_file(copy) != []
+
+
+def test_what_should_have_been_refused_is_found_at_its_index(copy: Path) -> None:
+    append_without_asking(copy, scene.request(iss="urn:scene:other"))
+    assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("REGISTRATION", 620)]
+    append_without_asking(copy, scene.enrolment(signer("x"), "x", (), by=scene.REQUESTER, enroller="urn:scene:requester"))
+    assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("REGISTRATION", 620), ("REGISTRATION", 621)]
+
+
+def test_a_statement_signed_with_an_unknown_key_is_found(copy: Path) -> None:
+    append_without_asking(copy, scene.request(key=signer("scene stranger"), iss="urn:scene:requester"))
+    assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("SIGNATURE", 620)]
+
+
+def test_findings_are_bounded(copy: Path) -> None:
+    damage.apply(copy, damage.sql("UPDATE entries SET iss = 'x'"))
+    assert 100 <= len(check_file(copy)) <= 612
+
+
+def test_what_is_no_log_is_a_finding(path: Path) -> None:
+    assert [item.code for item in asyncio.run(fsck(path))] == ["DATABASE"]
+    path.write_bytes(b"not a database" * 400)
+    assert [item.code for item in asyncio.run(fsck(path))] == ["DATABASE"]

@@ -1,0 +1,157 @@
+"""What a log answers about what it holds, and the facade for callers without an event loop."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from exequatur_log.blocking import BlockingLog
+from exequatur_log.entry import Registered
+from exequatur_log.errors import NotFoundError
+from exequatur_log.log import Log
+from exequatur_log.startup import check_head
+from exequatur_verifier import checkpoint, merkle, statement, tiles
+from exequatur_verifier.records import Kind
+from tests.data import ROOT
+from tests.log import scene
+from tests.log.scene import KEYS, RUNTIME, Case, check_receipt
+
+
+def test_entries_are_found_by_index_id_subject_kind_and_key(log: BlockingLog) -> None:
+    policy = scene.policy()
+    cases = [Case(policy) for _ in range(3)]
+    log.register_many([policy, *(entry for case in cases for entry in case)])
+    case = cases[1]
+    found = log.find(sub=case.sub)
+    assert [entry.statement for entry in found] == [*case]
+    assert [entry.leaf_index for entry in found] == list(range(10, 15))
+    for entry in found:
+        assert log.get(entry.leaf_index) == log.get(entry.record_id) == entry
+        assert statement.parse(entry.statement).kind.value == entry.kind
+    assert [entry.leaf_index for entry in log.find(kind=Kind.OUTCOME)] == [9, 14, 19]
+    assert [entry.leaf_index for entry in log.find(kind=Kind.OUTCOME, newest_first=True, limit=1)] == [19]
+    assert [entry.leaf_index for entry in log.find(kind=Kind.OUTCOME, start=10, end=19)] == [14]
+    assert len(log.find(key_id=RUNTIME.public_key.thumbprint)) == 6
+    assert len(log.find(key_id=RUNTIME.public_key.thumbprint, sub=case.sub, kind=Kind.VERIFICATION)) == 1
+    assert log.find(sub="urn:scene:nobody") == []
+    assert log.last_seq(RUNTIME.public_key.thumbprint) == 2
+    assert log.last_seq(KEYS.receipt.public_key.thumbprint) is None
+    assert log.newest_policy("urn:scene:none") is None
+    assert log.enrolment(RUNTIME.public_key.thumbprint) is None
+
+
+def test_what_is_not_there_is_not_found(log: BlockingLog) -> None:
+    for index in (-1, 4, 10**6):
+        with pytest.raises(NotFoundError):
+            log.get(index)
+        with pytest.raises(NotFoundError):
+            log.receipt(index)
+        with pytest.raises(NotFoundError):
+            log.fresh_receipt(index)
+    with pytest.raises(NotFoundError):
+        log.get(bytes(32))
+    for index, size in ((0, 0), (2, 2), (0, 5), (-1, 3)):
+        with pytest.raises(NotFoundError):
+            log.inclusion(index, size)
+    for size1, size2 in ((0, 1), (3, 2), (1, 5)):
+        with pytest.raises(NotFoundError):
+            log.consistency(size1, size2)
+    for size in (-1, 5):
+        with pytest.raises(NotFoundError):
+            log.root(size)
+    with pytest.raises(NotFoundError):
+        log.tile(0, 1)
+
+
+def test_entries_stream_in_pages(log: BlockingLog, path: Path) -> None:
+    log.register_many([scene.request() for _ in range(600)])
+    assert [entry.leaf_index for entry in log.entries()] == list(range(604))
+    assert [entry.leaf_index for entry in log.entries(250, 260)] == list(range(250, 260))
+    assert list(log.entries(604)) == list(log.entries(5, 5)) == list(log.entries(7, 5)) == []
+
+    async def stream() -> list[int]:
+        async with await Log.open(path) as reader:
+            return [entry.leaf_index async for entry in reader.entries(100, 400)]
+
+    assert asyncio.run(stream()) == list(range(100, 400))
+
+
+def test_every_receipt_and_proof_verifies_at_every_head(log: BlockingLog) -> None:
+    answers: list[Registered] = []
+    for count in (1, 2, 3, 255, 1, 40):
+        for answer in log.register_many([scene.request() for _ in range(count)]):
+            assert isinstance(answer, Registered)
+            answers.append(answer)
+    heads = log.heads()
+    assert [head.size for head in heads] == [1, 4, 5, 7, 10, 265, 266, 306]
+    for head in heads:
+        opened = checkpoint.open(head.note, [KEYS.note_key])
+        assert opened.checkpoint == (KEYS.origin, head.size, head.root)
+        assert log.root(head.size) == head.root
+        for index in {0, head.size // 2, head.size - 1}:
+            leaf = log.get(index).leaf_hash
+            path = log.inclusion(index, head.size)
+            assert merkle.root_from_inclusion(index, head.size, leaf, path) == head.root
+        for later in heads:
+            if later.size >= head.size:
+                path = log.consistency(head.size, later.size)
+                merkle.check_consistency(head.size, later.size, head.root, later.root, path)
+    for answer in answers:
+        entry = log.get(answer.leaf_index)
+        assert check_receipt(answer.receipt, entry.statement, entry.leaf_index).inclusion.size == entry.head_size
+        assert check_receipt(log.fresh_receipt(entry.leaf_index), entry.statement, entry.leaf_index).inclusion.size == 306
+    leaves = b"".join(entry.leaf_hash for entry in log.entries())
+    assert log.tile(0, 0) + log.tile(0, 1) == leaves
+    assert log.tile(1, 0) == tiles.subtree_root(tiles.decode_hashes(log.tile(0, 0)))
+
+
+def test_a_head_of_one_leaf_has_an_empty_path(path: Path) -> None:
+    with BlockingLog.create(path, scene.genesis(), KEYS, clock=lambda: scene.NOW) as log:
+        entry = log.get(0)
+        assert check_receipt(log.receipt(0), entry.statement, 0).inclusion.path == ()
+        assert log.inclusion(0, 1) == log.consistency(1, 1) == ()
+        assert log.root(0) == merkle.EMPTY_ROOT
+        assert log.identity.genesis == entry.record_id
+
+
+def test_readers_on_several_threads_see_a_growing_log(log: BlockingLog) -> None:
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in range(20):
+                head = log.head()
+                entry = log.get(head.size - 1)
+                path = log.inclusion(head.size - 1, head.size)
+                assert merkle.root_from_inclusion(head.size - 1, head.size, entry.leaf_hash, path) == head.root
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        log.register_many([scene.request() for _ in range(3)])
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_program_that_closes_its_log_ends(path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tests.log import scene\n"
+        "with scene.create(Path(sys.argv[1])) as log: print(log.register(scene.request()).leaf_index)\n"
+        "try: scene.reopen(Path(sys.argv[1]), 0)\n"
+        "except Exception as error: print(type(error).__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.split() == ["4", "FatalLogError"]
+
+
+def test_start_up_checks_are_also_a_readers() -> None:
+    assert check_head.__doc__
