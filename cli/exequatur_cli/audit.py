@@ -1,7 +1,7 @@
 """The audit: everything that a third party can check of a home's log, in one report (design §9).
 
-    consistent   every leaf, tile, head, signature and registration derived again (``fsck``), trust's genesis at entry 0,
-                 trust's keys on the head, and every head that the runtime remembers continued by the log
+    consistent   every leaf, tile, head, signature and registration derived again (``fsck``); trust's genesis at entry 0
+                 and trust's key on the head; every head that the runtime remembers continued by the log
     complete     no gap in any runtime's records, and every verification followed by its outcome
     decisions    each computed again from the log and the content store
 
@@ -38,7 +38,7 @@ class Finding(NamedTuple):
     """What an auditor must explain: a code, the entry it shows at, its record id, and a sentence."""
 
     code: str
-    index: int | None
+    leaf_index: int | None
     record: bytes | None
     detail: str
 
@@ -70,7 +70,10 @@ class Report(NamedTuple):
 
 
 def audit(path: Path, progress: Progress = lambda *_: None) -> Report:
-    """Audit the log of the home at ``path``, from the trust policy of that home. Reads only; raises ``ExequaturError``."""
+    """Audit the log of the home at ``path``, from the trust policy of that home.
+
+    Reads only; raises ``ExequaturError``.
+    """
     trust = parse_trust((path / "trust.toml").read_bytes())
     faults = [
         Finding(fault.code, fault.leaf_index, None, fault.detail)
@@ -94,6 +97,15 @@ def audit(path: Path, progress: Progress = lambda *_: None) -> Report:
             unflushed,
             (*faults, *walk.missing, *walk.unequal),
         )
+
+
+def to_object(report: Report) -> dict[str, object]:
+    """Return a report as the JSON object of the command line (design §9)."""
+    findings = [
+        {"code": found.code, "index": found.leaf_index, "record": found.record, "detail": found.detail}
+        for found in report.findings
+    ]
+    return {"ok": report.ok, **report._asdict(), "findings": findings}
 
 
 def _check_trust(log: BlockingLog, trust: Trust) -> Iterator[Finding]:
@@ -126,7 +138,9 @@ def _check_memory(path: Path, log: BlockingLog) -> tuple[int, list[Finding]]:
     finally:
         state.close()
     faults = [fault for known in memory.heads.values() if (fault := _compare(log, known)) is not None]
-    faults += (Finding("LOG_FORK", None, None, f"{origin} was caught with two histories") for origin in sorted(memory.forked))
+    faults += (
+        Finding("LOG_FORK", None, None, f"{origin} was caught with two histories") for origin in sorted(memory.forked)
+    )
     return waiting, faults
 
 

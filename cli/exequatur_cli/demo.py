@@ -1,8 +1,8 @@
 """The demonstration: one command governed through all six phases, then each fail-closed condition provoked for real.
 
-Nothing is simulated. The executables are this machine's, the keys, log, policy and memory are those of a home that is made for
-this, forks and rollbacks come from copies of its log, and every denial is the gate's. A scene that ends otherwise than it
-should stops the demonstration with an error.
+Nothing is simulated. The executables are this machine's, the keys, log, policy and memory are those of a home that is
+made for this, forks and rollbacks come from copies of its log, and every denial is the gate's. A scene that ends
+otherwise than it should stops the demonstration with an error.
 """
 
 import os
@@ -90,7 +90,7 @@ class Stage:
         """Run a command through the gate; its output is the terminal's."""
         sys.stdout.flush()
         with self.home() as home, home.gate() as gate:
-            return run(gate, bundle, [os.fsencode(word) for word in argv], os.environb, os.getcwdb())
+            return run(gate, bundle, [os.fsencode(word) for word in argv], os.environb, os.fsencode(Path.cwd()))
 
     def denied(self, argv: tuple[str, ...], bundle: bytes | None) -> Denied:
         """Run a command that must be denied."""
@@ -124,7 +124,9 @@ def scenes(argv: tuple[str, ...]) -> tuple[Scene, ...]:
             lambda stage: stage.denied((*argv, "--help"), stage.issue(argv).bundle),
         ),
         Scene("An artifact for one second is presented after two.", "EXPIRED", lambda stage: _expired(stage, argv)),
-        Scene("An artifact for one use is presented a second time.", "USES_EXHAUSTED", lambda stage: _spent(stage, argv)),
+        Scene(
+            "An artifact for one use is presented a second time.", "USES_EXHAUSTED", lambda stage: _spent(stage, argv)
+        ),
         Scene(
             "The log shows this runtime another history than before.", "LOG_FORK", lambda stage: _forked(stage, argv)
         ),
@@ -215,7 +217,7 @@ def _rolled_back(stage: Stage, argv: tuple[str, ...]) -> Denied:
 
 def _measured(argv: tuple[str, ...]) -> Command:
     arguments = [os.fsencode(word) for word in argv]
-    return measure(arguments, cwd=os.getcwdb(), environ=os.environb, enforcement=offered())
+    return measure(arguments, cwd=os.fsencode(Path.cwd()), environ=os.environb, enforcement=offered())
 
 
 def _path_of(name: str) -> Path:

@@ -1,13 +1,12 @@
 """Founding a home: keys, genesis, enrolments, the first policy, trust, and the runtime's memory, in one go.
 
-It makes a development home: one user, every role, everything embedded. The steps are those of a real deployment, where each
-is another person's on another machine.
+It makes a development home: one user, every role, everything embedded. The steps are those of a real deployment, where
+each is another person's on another machine.
 """
 
 import os
 import secrets
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -52,19 +51,16 @@ class NotEmptyError(FileExistsError):
     """A home is founded in a directory of its own."""
 
 
-def found(path: Path, *, leeway: int = 60, progress: Callable[[str], None] = lambda step: None) -> Founded:
-    """Make a home at ``path``, which must not exist or be empty. What was made of an unfinished one is left to look at."""
+def found(path: Path, *, leeway: int = 60) -> Founded:
+    """Make a home at ``path``, which must not exist or be empty. An unfinished one is left to look at."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     if any(path.iterdir()):
         raise NotEmptyError(f"{path} is not empty; a home is founded in a directory of its own")
     name = secrets.token_hex(4)
-    progress("keys")
     passphrase = _make_keys(path / "keys")
-    progress("log")
     with Home(path, passphrase) as home:
         first = _create_log(home, f"exequatur.local/{name}", now())
-        progress("policy")
         _enrol_roles(home, name)
         policy = _publish_first(home, name)
         head = home.log.head()
@@ -72,10 +68,15 @@ def found(path: Path, *, leeway: int = 60, progress: Callable[[str], None] = lam
         trust = _trust(home, name, first, leeway).encode()
         _write(path / "trust.toml", trust)
         start = KnownHead(
-            home.log.identity.origin, head.size, head.root, head.iat, head.protected, head.signature,
-            parse_trust(trust).digest, head.note,
+            home.log.identity.origin,
+            head.size,
+            head.root,
+            head.iat,
+            head.protected,
+            head.signature,
+            parse_trust(trust).digest,
+            head.note,
         )
-        progress("memory")
         State.create(str(path / "state.db"), runtime.thumbprint, [start]).close()
         return Founded(path, home.log.identity.origin, first, f"urn:exequatur:runtime:{name}", policy)
 
@@ -85,7 +86,9 @@ def _make_keys(directory: Path) -> bytes:
     passphrase = secrets.token_hex(32).encode()
     _write(directory / "passphrase", passphrase + b"\n")
     for role in ROLES:
-        create_key(directory / f"{role}.pem", passphrase, Algorithm.ED25519 if role == "checkpoints" else Algorithm.ES256)
+        create_key(
+            directory / f"{role}.pem", passphrase, Algorithm.ED25519 if role == "checkpoints" else Algorithm.ES256
+        )
     return passphrase
 
 

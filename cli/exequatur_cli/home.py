@@ -1,10 +1,10 @@
 """A home with every role in it: where things lie, and the objects that commands work with (design §10).
 
-    trust.toml      what the runtime believes          keys/*.pem       one encrypted key for each role
-    authority.toml  the issuer's settings              keys/passphrase  made by ``init``, when no other is used
-    policy/         the policy set, as its owner writes it
-    log.db          the embedded log                   content/         what replay needs and the log does not hold
-    state.db        the runtime's memory and spool     journal.db       what the authority signed, before it was sent
+trust.toml      what the runtime believes          keys/*.pem       one encrypted key for each role
+authority.toml  the issuer's settings              keys/passphrase  made by ``init``, when no other is used
+policy/         the policy set, as its owner writes it
+log.db          the embedded log                   content/         what replay needs and the log does not hold
+state.db        the runtime's memory and spool     journal.db       what the authority signed, before it was sent
 """
 
 import os
@@ -115,19 +115,21 @@ class Home:
     def policy_in_force(self, now: int) -> InForce:
         """Return the policy set that is in force at ``now``, loaded; raise ``NoPolicyError``."""
         name = self.settings.policy_set
-        records = (statement.parse(entry.statement) for entry in self.log.find(sub=name, kind=Kind.POLICY, limit=1 << 20))
+        records = (
+            statement.parse(entry.statement) for entry in self.log.find(sub=name, kind=Kind.POLICY, limit=1 << 20)
+        )
         return load_in_force(records, self.content, name, now)
 
 
 def open_home(named: Path | None, passphrase_file: Path | None = None, *, enforcing: bool = False) -> Home:
-    """Open the home that was named, else the installed one; ``$EXEQUATUR_HOME`` serves what does not enforce (profile 1).
+    """Open the home that was named, else the installed one; ``$EXEQUATUR_HOME`` serves what does not enforce.
 
     Raises ``HomeRefusedError`` for a home that is not there, or that others than its owner can write.
     """
     if named is None and not enforcing and "EXEQUATUR_HOME" in os.environ:
         named = Path(os.environ["EXEQUATUR_HOME"])
     path = runtime_home.locate(None if named is None else str(named))
-    if not os.path.isdir(path):
+    if not Path(path).is_dir():
         raise HomeMissingError(f"there is no home in {path}; make one with `exequatur init`, or name yours with --home")
     runtime_home.check(path)
     if passphrase_file is not None:

@@ -45,4 +45,6 @@ def authorize(
         disclosure=home.settings.disclosure,
     )
     identity = RuntimeIdentity(runtime.id, runtime.key.encoded, heads)
-    return home.authority(time).authorize(request, salt, descriptor, facts, runtime=identity, now=time, ttl=ttl, uses=uses)
+    return home.authority(time).authorize(
+        request, salt, descriptor, facts, runtime=identity, now=time, ttl=ttl, uses=uses
+    )

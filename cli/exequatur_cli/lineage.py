@@ -1,7 +1,7 @@
 """A case: the records of one execution and what leads from one to the next, drawn as a tree, or for other tools.
 
-The order is that of ``exequatur_verifier.lineage``: edges are the links that the records themselves carry. Formats: a tree for
-people, JSON, Graphviz dot, Mermaid, and PROV-JSON (W3C PROV-DM).
+The order is that of ``exequatur_verifier.lineage``: edges are the links that the records themselves carry. Formats: a
+tree for people, JSON, Graphviz dot, Mermaid, and PROV-JSON (W3C PROV-DM).
 """
 
 import json
@@ -29,7 +29,7 @@ from exequatur_verifier.statement import Statement
 class Node(NamedTuple):
     """A record of the case: where it stands, and a sentence about it."""
 
-    index: int
+    leaf_index: int
     statement: Statement
     summary: str
 
@@ -71,16 +71,24 @@ def collect(log: BlockingLog, subject: str, content: ContentStore | None) -> Cas
                 entries[link.id] = log.get(link.id)
                 parsed[link.id] = statement.parse(entries[link.id].statement)
     nodes = [Node(entries[record].leaf_index, one, _summary(one, content)) for record, one in parsed.items()]
-    edges = [Edge(one.id, link.relation, link.id) for one in parsed.values() for link in one.record.links if link.id in parsed]
-    return Case(subject, tuple(sorted(nodes, key=lambda node: node.index)), tuple(edges))
+    edges = [
+        Edge(one.id, link.relation, link.id)
+        for one in parsed.values()
+        for link in one.record.links
+        if link.id in parsed
+    ]
+    return Case(subject, tuple(sorted(nodes, key=lambda node: node.leaf_index)), tuple(edges))
 
 
 def tree(case: Case) -> list[str]:
-    """Return the case as lines: each record below the latest of those it links to, policies named where they are used."""
+    """Return the case as lines: each record below the latest of those that it links to, then the policies."""
     by_id = {node.id: node for node in case.nodes}
-    parent = {}
+    parent: dict[bytes, bytes] = {}
     for edge in case.edges:
-        if edge.relation != "policy" and by_id[edge.to].index > by_id[parent.get(edge.record, edge.to)].index - 1:
+        if (
+            edge.relation != "policy"
+            and by_id[edge.to].leaf_index > by_id[parent.get(edge.record, edge.to)].leaf_index - 1
+        ):
             parent[edge.record] = edge.to
     children: dict[bytes | None, list[Node]] = {}
     for node in case.nodes:
@@ -89,7 +97,9 @@ def tree(case: Case) -> list[str]:
     lines = [case.subject]
 
     def draw(node: Node, indent: str, last: bool) -> None:
-        lines.append(f"{indent}{'└─' if last else '├─'} {node.statement.kind.value}  {node.id.hex()}  entry {node.index}")
+        lines.append(
+            f"{indent}{'└─' if last else '├─'} {node.statement.kind.value}  {node.id.hex()}  entry {node.leaf_index}"
+        )
         below = children.get(node.id, [])
         inner = indent + ("   " if last else "│  ")
         lines.append(f"{inner}{'│  ' if below else '   '}{node.summary}")
@@ -99,10 +109,8 @@ def tree(case: Case) -> list[str]:
     roots = children.get(None, [])
     for place, node in enumerate(roots):
         draw(node, "", place == len(roots) - 1)
-    for node in case.nodes:
-        if node.statement.kind is Kind.POLICY:
-            lines.append(f"policy  {node.id.hex()}  entry {node.index}: {node.summary}")
-    return lines
+    policies = (node for node in case.nodes if node.statement.kind is Kind.POLICY)
+    return [*lines, *(f"policy  {node.id.hex()}  entry {node.leaf_index}: {node.summary}" for node in policies)]
 
 
 def to_object(case: Case) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def to_object(case: Case) -> dict[str, Any]:
         "subject": case.subject,
         "records": [
             {
-                "index": node.index,
+                "index": node.leaf_index,
                 "id": node.id,
                 "kind": node.statement.kind.value,
                 "issuer": node.statement.claims.iss,
@@ -130,7 +138,8 @@ def to_dot(case: Case) -> str:
     """Return the case for Graphviz."""
     lines = ["digraph lineage {", "  rankdir=BT; node [shape=box, fontname=monospace];"]
     lines += (
-        f'  "{node.id.hex()}" [label={json.dumps(f"{node.statement.kind.value} {node.id.hex()[:12]}")}];' for node in case.nodes
+        f'  "{node.id.hex()}" [label={json.dumps(f"{node.statement.kind.value} {node.id.hex()[:12]}")}];'
+        for node in case.nodes
     )
     lines += (f'  "{edge.record.hex()}" -> "{edge.to.hex()}" [label="{edge.relation}"];' for edge in case.edges)
     return "\n".join((*lines, "}\n"))
@@ -138,7 +147,7 @@ def to_dot(case: Case) -> str:
 
 def to_mermaid(case: Case) -> str:
     """Return the case for Mermaid."""
-    names = {node.id: f"r{node.index}" for node in case.nodes}
+    names = {node.id: f"r{node.leaf_index}" for node in case.nodes}
     lines = ["flowchart BT"]
     lines += (f'  {names[node.id]}["{node.statement.kind.value} {node.id.hex()[:12]}"]' for node in case.nodes)
     lines += (f"  {names[edge.record]} -->|{edge.relation}| {names[edge.to]}" for edge in case.edges)
@@ -155,7 +164,7 @@ def to_prov(case: Case) -> dict[str, Any]:
                 "prov:type": f"exequatur:{node.statement.kind.value}",
                 "exequatur:subject": case.subject,
                 "exequatur:iat": node.statement.claims.iat,
-                "exequatur:index": node.index,
+                "exequatur:index": node.leaf_index,
             }
             for node in case.nodes
         },
@@ -190,11 +199,13 @@ def _summary(one: Statement, content: ContentStore | None) -> str:
         case Request() as record:
             return f"{one.claims.iss} asks for {_action(record, content)}"
         case Decision() as record:
-            return f"{record.outcome}{f' {record.code}' if record.code else ''} by {', '.join(record.reasons) or 'no policy'}"
+            verdict = record.outcome if record.code is None else f"{record.outcome} {record.code}"
+            return f"{verdict} by {', '.join(record.reasons) or 'no policy'}"
         case Authorization() as record:
             return f"{record.uses} use(s) on {one.claims.aud} until {one.claims.exp}, epoch {record.epoch.number}"
         case Verification() as record:
-            return f"{len(record.steps)} steps on {one.claims.iss}, use {record.use}, gate {record.gate}, record {record.seq}"
+            passed = f"{len(record.steps)} steps on {one.claims.iss}"
+            return f"{passed}, use {record.use}, gate {record.gate}, record {record.seq}"
         case Outcome() as record:
             end = {"exited": f" {record.code}", "signaled": f" {record.signal}"}.get(record.status, "")
             spent = f" in {record.resources.wall_us / 1000:.1f} ms" if record.resources else ""

@@ -1,9 +1,10 @@
-"""The command line: one group whose commands are loaded when they are called (design: one thin command over the packages).
+"""The command line: one group, whose commands are loaded when they are called.
 
-A command parses, makes one call and reports. ``--home`` and ``--json`` are taken before and after the command's name. Whatever
-goes wrong becomes an exit status here and nowhere else:
+A command parses, makes one call and reports. ``--home`` and ``--json`` are taken before and after the command's name.
+Whatever goes wrong becomes an exit status here and nowhere else:
 
-    0 done, proven, allowed    77 denied or not proven    2 usage    65 malformed input    69 something unreachable    70 our bug
+    0  done, proven, allowed      2  usage                     69  something unreachable
+    77 denied or not proven       65 malformed input           70  our bug
 """
 
 import sys
@@ -48,10 +49,10 @@ class Unavailable(click.ClickException):
 class _Commands(click.Group):
     """The group: knows the commands by name, and imports one only when it is wanted."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         if cmd_name not in COMMANDS:
             return None
         command = import_module(f"exequatur_cli.commands.{cmd_name}").command
@@ -70,7 +71,7 @@ def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 def with_home(function: Any) -> Any:
-    """Give a command ``--home`` and ``--json``, whose values ``Output`` and ``home_of`` find whichever side they stood on."""
+    """Give a command ``--home`` and ``--json``, which are found on whichever side of its name they stood."""
     home = click.option(
         "--home",
         type=click.Path(path_type=Path, file_okay=False),
@@ -80,7 +81,12 @@ def with_home(function: Any) -> Any:
         help="The home to work in.",
     )
     json = click.option(
-        "--json", is_flag=True, expose_value=False, is_eager=True, callback=_set_json, help="Report one JSON object on stdout."
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_set_json,
+        help="Report one JSON object on stdout.",
     )
     return home(json(function))
 

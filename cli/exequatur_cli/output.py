@@ -1,6 +1,7 @@
-"""Reports: one JSON object on stdout with ``--json``, otherwise short aligned text; nothing else in the packages prints.
+"""Reports: one JSON object on stdout with ``--json``, otherwise short aligned text; nothing else prints.
 
-With ``--json`` the text goes to stderr, so that a person still sees it. Colour only on a terminal, and never with ``NO_COLOR``.
+With ``--json`` the text goes to stderr, so that a person still sees it. Colour only on a terminal, and never with
+``NO_COLOR``.
 """
 
 import json
@@ -92,7 +93,7 @@ class Progress:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: bytes in hexadecimal (paths and arguments as text), named tuples as objects."""
+    """Return a value as JSON can hold it: bytes in hexadecimal, named tuples as objects, enums by name."""
     if isinstance(value, bytes):
         return value.hex()
     if hasattr(value, "_asdict"):

@@ -25,12 +25,17 @@ def read_action(path: Path) -> Descriptor:
 def measure(command_line: tuple[str, ...]) -> tuple[Descriptor, Facts]:
     """Return the action that a command line is here and now, and what was measured of it."""
     argv = [os.fsencode(argument) for argument in command_line]
-    command = host.measure(argv, cwd=os.getcwdb(), environ=os.environb, enforcement=host.offered())
+    command = host.measure(argv, cwd=os.fsencode(Path.cwd()), environ=os.environb, enforcement=host.offered())
     return command.descriptor, command.facts
 
 
 def verdict_on(
-    bundle: bytes | None, action: Descriptor, facts: Facts, trust: Trust, memory: Memory | None, proofs: tuple[Proof, ...]
+    bundle: bytes | None,
+    action: Descriptor,
+    facts: Facts,
+    trust: Trust,
+    memory: Memory | None,
+    proofs: tuple[Proof, ...],
 ) -> Verdict:
     """Return the verdict at this moment."""
     return verify(bundle, action, facts, trust, memory, proofs, clock.read())

@@ -8,6 +8,7 @@ from typing import Final
 
 from exequatur_gate.flush import Answer
 from exequatur_issuer import log as issuer
+from exequatur_log.batch import Answer as LogAnswer
 from exequatur_log.blocking import BlockingLog
 from exequatur_log.errors import Code, Conflict, LogError, NotFoundError, Refused
 from exequatur_verifier import statement
@@ -70,7 +71,7 @@ class AuthorityLog:
         heads = self._log.heads(after=size - 1, limit=1)
         return heads[0].note if heads and heads[0].size == size else None
 
-    def _register(self, statements: Sequence[bytes]) -> Sequence[object]:
+    def _register(self, statements: Sequence[bytes]) -> Sequence[LogAnswer]:
         try:
             return self._log.register_many(statements)
         except LogError as error:
@@ -78,7 +79,7 @@ class AuthorityLog:
 
 
 class GateLog:
-    """The embedded log for the gate: where its records go, and where it finds proofs (``flush.Sink``, ``gate.ProofSource``)."""
+    """The embedded log for the gate: where its records go, and where it finds proofs."""
 
     def __init__(self, log: BlockingLog) -> None:
         self._log = log
@@ -103,7 +104,8 @@ class GateLog:
 
     def _answer(self, sent: bytes, answer: object) -> Answer:
         if isinstance(answer, Conflict):
-            # The record stands under other signature bytes, which a key with random signatures makes; it is the same record.
+            # The record stands under other signature bytes, which a key with random signatures makes; it is the same
+            # record.
             return Answer("accepted") if self._stands(sent, answer.leaf_index) else Answer("refused", answer.code)
         if isinstance(answer, Refused):
             return Answer("unavailable") if answer.code in _PASSING else Answer("refused", answer.code)

@@ -29,9 +29,7 @@ class Answer(NamedTuple):
 class Answerer:
     """An authority's key and stores, and the policy it decides under."""
 
-    def __init__(
-        self, *, iss: str, signer: Signer, content: ContentStore, journal: Journal, policy: InForce
-    ) -> None:
+    def __init__(self, *, iss: str, signer: Signer, content: ContentStore, journal: Journal, policy: InForce) -> None:
         self.iss: Final = iss
         self.policy: Final = policy
         self._signer = signer

@@ -1,4 +1,4 @@
-"""The authority: requests in, bundles or refusals out, and every step of it in the log (specs/01 §2).
+"""The authority: requests in, bundles or refusals out, and every step of it in the log (specs/01, specs/04 §4).
 
     1  open       the descriptor is what the request commits to, and the request is for this runtime
     2  request    is registered; by that the log has checked its signature and its key's enrolment
@@ -130,9 +130,7 @@ class Authority:
                 pass
         return case
 
-    def _settle(
-        self, case: Case, signed: Answer, results: Mapping[bytes, Result], now: int
-    ) -> _Granted | Refused:
+    def _settle(self, case: Case, signed: Answer, results: Mapping[bytes, Result], now: int) -> _Granted | Refused:
         """Step 4 for one request: what its answer came to, once decision and artifact stand in the log."""
         decision = self._registered(signed.decision, results)
         if isinstance(decision, Refused):

@@ -195,9 +195,7 @@ def _parse_entities(text: str, schema: cedarpy.Schema) -> cedarpy.Entities:
         raise PolicySetError(ENTITIES, 0, "is not a list of entities")
     for entity in entities:
         if not isinstance(entity, dict) or not entity.keys() <= _ENTITY_FIELDS:
-            raise PolicySetError(
-                ENTITIES, 0, f"{_name(entity)} has other fields than {sorted(_ENTITY_FIELDS)}"
-            )
+            raise PolicySetError(ENTITIES, 0, f"{_name(entity)} has other fields than {sorted(_ENTITY_FIELDS)}")
         _load_entities(json.dumps([entity]), schema, _name(entity))
     return _load_entities(text, schema, "the snapshot")
 

@@ -3,12 +3,13 @@
 An answer can be lost between authority and log. Who then signed again would put two decisions, or two
 artifacts with a use each, behind one request. So the statements that answer a request are kept first, all of
 them in one transaction, and the first to be kept stand: every later attempt, of whichever process, sends
-those very bytes (specs/04 §4).
+those very bytes (specs/03 §3).
 
 Beside them stand the tree heads of each runtime's last authorizations, from which the next bundles staple
 consistency proofs. Losing those costs a runtime a question to the log, and nothing else.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,8 +50,9 @@ class Journal:
         """Open or create the file. Raises ``JournalError``."""
         self._path = path
         with self._reported():
+            # Made here, because SQLite would let others read it; the files beside it get the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
-            path.chmod(0o600)
             # A rollback journal: SQLite before 3.51.3 can lose a commit when two processes reset one WAL.
             self._connection.execute("PRAGMA journal_mode = PERSIST")
             self._connection.execute("PRAGMA synchronous = FULL")

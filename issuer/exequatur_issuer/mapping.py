@@ -82,9 +82,7 @@ def build_query(
     refuse_reserved(claims)
     context["claims"] = plain.value(claims, "claims", 1)
     context["now"] = _long(now, "now")
-    return Query(
-        Entity("Requester", _text(requester, "requester")), Entity("Action", action), resource, context
-    )
+    return Query(Entity("Requester", _text(requester, "requester")), Entity("Action", action), resource, context)
 
 
 def refuse_reserved(arguments: object) -> None:

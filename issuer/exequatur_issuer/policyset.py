@@ -86,9 +86,7 @@ def read(directory: Path) -> PolicySet:
         place = str(error.filename or directory)
         raise PolicySetError(place, 0, f"cannot be read: {error.strerror}") from None
     if SCHEMA not in parts:
-        raise PolicySetError(
-            str(directory / SCHEMA), 0, "is missing; untyped requests can be allowed by mistake"
-        )
+        raise PolicySetError(str(directory / SCHEMA), 0, "is missing; untyped requests can be allowed by mistake")
     policy_set = PolicySet(join(policies), parts.pop(SCHEMA))
     return policy_set._replace(**{Path(name).stem: part for name, part in parts.items()})
 

@@ -207,7 +207,7 @@ class BrokenSigner:
     public_key = world.signer("runtime").public_key
 
     def sign(self, message: bytes) -> bytes:
-        raise OSError("the token is gone")
+        raise OSError(f"the token is gone, and {len(message)} bytes are not signed")
 
 
 def test_admission_that_cannot_be_signed_leaves_nothing(gate: Gate, bundle: bytes) -> None:

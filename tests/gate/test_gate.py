@@ -12,7 +12,7 @@ from exequatur_gate.flush import Answer, Flushed
 from exequatur_gate.gate import Decision, Gate, NotArmedError
 from exequatur_gate.state import StateUnavailableError
 from exequatur_verifier import bundle as bundles
-from exequatur_verifier import verify
+from exequatur_verifier import statement, verify
 from exequatur_verifier.bundle import Stapled
 from exequatur_verifier.constraints import Facts
 from exequatur_verifier.memory import Clock
@@ -176,7 +176,9 @@ def test_counted_denials_keep_what_they_are_about(gate: Gate, bundle: bytes, clo
     assert (one.times, two.times, two.step) == (1, 1, 9)
 
 
-def test_full_spool_counts_denials_only(gate: Gate, bundle: bytes, clock: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_spool_counts_denials_only(
+    gate: Gate, bundle: bytes, clock: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spool, "MAX_WAITING", 0)
     for uid in range(3):
         assert ask(gate, bundle, {**COMMAND, "uid": uid}).record is None
@@ -256,7 +258,7 @@ def test_proof_of_another_history_is_evidence(tmp_path: Path, log: Log, bundle: 
 class Silent:
     """A source that cannot be reached."""
 
-    def prove(self, origin: str, size1: int, size2: int) -> None:
+    def prove(self, *_: object) -> None:
         return None
 
 
@@ -282,7 +284,7 @@ def test_memory_that_outruns_the_proofs_is_asked_for_again(
     # Another process remembers a larger head between verdict and admission, every time.
     source = Source(log)
     monkeypatch.setattr(gate, "_source", source)
-    admit: Any = gates.admit
+    admit: Any = vars(gates)["admit"]
 
     def overtake(once: list[int]) -> Callable[..., Any]:
         def overtaken(*arguments: Any) -> Any:
@@ -403,7 +405,7 @@ def test_refused_record_is_followed_by_a_gap_that_names_it(tmp_path: Path, log: 
         for _ in range(3):
             ask(gate, bundle)
         assert gate.flush() == Flushed(accepted=3, refused=1)
-        kept: list[Any] = [world.statement.parse(signed).record for signed in sink.kept]
+        kept: list[Any] = [statement.parse(signed).record for signed in sink.kept]
         assert [record.seq for record in kept] == [1, 3, 4]
         assert (kept[2].action, kept[2].code, kept[2].about) == ("gap", "LINK_MISSING", refused[0])
         assert gate.flush() == Flushed()

@@ -33,6 +33,8 @@ class MemoryLog:
         # How many more batches are answered, and whether the batch after them is committed although no answer comes.
         self.answers: int | None = None
         self.loses_answer = False
+        # Whether it says of everything it holds that it holds it otherwise.
+        self.contrary = False
 
     @property
     def origin(self) -> str:
@@ -62,7 +64,7 @@ class MemoryLog:
             return self.refuse[parsed.kind]
         if parsed.id in self.ids:
             index = self.ids[parsed.id]
-            return index if self.tree.entries[index] == entry else Standing(index)
+            return Standing(index) if self.contrary or self.tree.entries[index] != entry else index
         if any(link.id not in self.ids for link in parsed.record.links):
             return Refusal("LINK_MISSING", "a linked record is not in this log")
         self.ids[parsed.id] = self.tree.append(entry)

@@ -420,6 +420,18 @@ def test_a_record_of_ours_that_stands_with_a_bad_signature_is_not_used(house: Ho
         house.open().authorize_many([asked], now=NOW)
 
 
+def test_a_log_that_refuses_the_bytes_it_holds_is_not_believed(house: House) -> None:
+    asked = house.asked()
+    house.issue(asked)
+    (house.folder / "journal.db").unlink()
+    log = memory_log(house)
+    index = max(log.ids.values())
+    log.tree.entries[index] = high_s(log.entry(index))
+    log.contrary = True
+    with pytest.raises(NotProvenError, match="very bytes"):
+        house.open().authorize_many([asked], now=NOW)
+
+
 def test_a_log_that_names_another_record_is_not_believed(house: House) -> None:
     asked = house.asked()
     house.issue(asked)

@@ -139,9 +139,7 @@ def test_a_refreshed_bundle_is_the_same_artifact_at_the_current_head(house: Hous
     old, new = bundle.decode(issued.bundle), bundle.decode(fresh)
     assert size_of(fresh) == len(memory_log(house).tree.entries) > size_of(issued.bundle)
     assert (old.salt, old.terms) == (new.salt, new.terms)
-    assert (
-        statement.parse_transparent(old.artifact)[0].entry == statement.parse_transparent(new.artifact)[0].entry
-    )
+    assert statement.parse_transparent(old.artifact)[0].entry == statement.parse_transparent(new.artifact)[0].entry
     verdict = house.verify(fresh, memory=remembered)
     assert verdict.code is None, verdict.failure
     assert [proof.size for proof in new.proofs] == [size_of(issued.bundle)]

@@ -26,9 +26,7 @@ action "run" appliesTo {
 action "stop" appliesTo { principal: Requester, resource: Executable, context: { now: Long } };
 """
 PERMIT_ALL = '@id("all") permit (principal, action, resource);\n'
-FORBID_RM = (
-    '@id("no-rm") forbid (principal, action == Action::"run", resource) when { context.argv0 == "rm" };\n'
-)
+FORBID_RM = '@id("no-rm") forbid (principal, action == Action::"run", resource) when { context.argv0 == "rm" };\n'
 ENTITIES = '[{"uid": {"type": "Requester", "id": "alice"}, "attrs": {"level": 3}, "parents": []}]'
 
 
@@ -100,9 +98,7 @@ def test_arithmetic_that_overflows_denies() -> None:
 
 
 def test_a_forbid_stands_whatever_else_fails() -> None:
-    engine = load(
-        PERMIT_ALL + FORBID_RM + "forbid (principal, action, resource) when { principal.level > 5 };"
-    )
+    engine = load(PERMIT_ALL + FORBID_RM + "forbid (principal, action, resource) when { principal.level > 5 };")
     answer = engine.decide(query({"argv0": "rm"}, principal="bob"))
     assert (answer.code, answer.policy_ids, len(answer.errors)) == ("POLICY_FORBID", ("no-rm",), 1)
 

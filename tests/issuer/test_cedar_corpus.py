@@ -58,9 +58,7 @@ def test_denials_are_by_a_forbid_exactly_when_there_is_a_reason() -> None:
 
 
 @requires_data
-@pytest.mark.parametrize(
-    ("field", "value"), [("principal", "Nobody"), ("action", "Nothing"), ("resource", "Nowhere")]
-)
+@pytest.mark.parametrize(("field", "value"), [("principal", "Nobody"), ("action", "Nothing"), ("resource", "Nowhere")])
 def test_no_request_is_allowed_about_a_type_outside_the_schema(field: str, value: str) -> None:
     for engine, request in requests():
         changed = query({**request, field: {"type": value, "id": request[field]["id"]}})

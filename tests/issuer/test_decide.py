@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
 
+from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.decide import QUERY_TAG, Decided, decide, explain
 from exequatur_issuer.mapping import build_query
 from exequatur_issuer.publish import load
 from exequatur_verifier import action, cbor, schema, statement
 from exequatur_verifier.errors import MalformedError
-from exequatur_verifier.records import Link
+from exequatur_verifier.records import Kind, Link
 from tests.issuer.house import NOW, House, with_rules
 from tests.issuer.ledger import REQUESTER, MemoryLog
 from tests.support import world
@@ -19,6 +22,11 @@ PERMIT = '@id("all") @doc("All.") permit (principal, action, resource);\n'
 SHRED = {**world.COMMAND, "name": b"/usr/bin/shred"}
 # A secret argument, which no engine's word may carry into a record.
 SECRET = {**world.COMMAND, "args": [b"git", b"--token=hunter2"]}
+
+
+@pytest.fixture(scope="module")
+def standing_house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    return House(tmp_path_factory.mktemp("house"), MemoryLog())
 
 
 def decided(house: House, descriptor: dict[str, Any] = world.COMMAND, now: int = NOW, **more: Any) -> Decided:
@@ -141,6 +149,47 @@ def test_approvals_that_the_policy_record_demands_make_it_wait_too(tmp_path: Pat
     assert found.obligations is not None
     assert found.obligations.approvals == 1
     assert decided(house, SHRED).record.outcome == "deny"
+
+
+def test_an_obligation_that_cannot_be_obeyed_denies(house: House) -> None:
+    # A published set has none; this one was put together by hand.
+    policy_set = with_rules('@ttl("soon") permit (principal, action, resource);')
+    asked = house.asked()
+    unruly = house.policy._replace(engine=CedarEngine(policy_set))
+    found = decide(statement.parse(asked.request), asked.salt, asked.descriptor, unruly, NOW)
+    assert (found.record.outcome, found.record.code, found.obligations) == ("deny", "POLICY_ERROR", None)
+    assert "ttl" in explain(found.answer)[0]
+
+
+BYTES = st.binary(max_size=12).map(lambda content: content.replace(b"\x00", b""))
+COMMANDS = st.fixed_dictionaries(
+    {
+        "type": st.just("process.exec"),
+        "name": BYTES | st.just(b"/usr/bin/git"),
+        "args": st.lists(BYTES, min_size=1, max_size=3),
+        "cwd": BYTES | st.just(b"/"),
+        "env": st.dictionaries(BYTES, BYTES, max_size=2),
+        "uid": st.integers(0, 2**63 - 1),
+    }
+)
+CLAIMS = st.dictionaries(
+    st.sampled_from(["confirmed", "x"]), st.booleans() | st.text(max_size=3) | st.integers(0, 9), max_size=2
+)
+
+
+@given(descriptor=COMMANDS, claims=CLAIMS, disclosed=st.booleans(), now=st.integers(0, 2**63 - 1))
+def test_every_request_that_can_be_made_gets_a_decision_that_can_be_logged_and_repeated(
+    standing_house: House, descriptor: dict[str, Any], claims: dict[str, Any], disclosed: bool, now: int
+) -> None:
+    try:
+        asked = standing_house.asked(descriptor, claims=claims, disclosure="full" if disclosed else "commitment")
+    except ValueError:
+        # Claims outside the profile, such as text in two spellings, are never signed.
+        reject()
+    request = statement.parse(asked.request)
+    found = decide(request, asked.salt, asked.descriptor, standing_house.policy, now)
+    assert schema.decode(Kind.DECISION, schema.encode(found.record)) == found.record
+    assert decide(request, asked.salt, asked.descriptor, standing_house.policy, now).record == found.record
 
 
 def test_query_digests_of_one_action_differ_by_salt(house: House) -> None:

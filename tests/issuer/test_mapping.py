@@ -39,9 +39,7 @@ def ask(
     requester: str = ALICE,
     now: int = NOW,
 ) -> Query:
-    return build_query(
-        descriptor, requester=requester, claims=claims or {}, now=now, rules=rules, entity_types=TYPES
-    )
+    return build_query(descriptor, requester=requester, claims=claims or {}, now=now, rules=rules, entity_types=TYPES)
 
 
 def call(arguments: Mapping[str, Any], name: str = "pay") -> dict[str, Any]:
@@ -386,9 +384,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.binary(max_size=4),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(
-            TEXT | st.sampled_from(["__entity", "items", "amount", "type", "id"]), inner, max_size=4
-        )
+        | st.dictionaries(TEXT | st.sampled_from(["__entity", "items", "amount", "type", "id"]), inner, max_size=4)
     ),
     max_leaves=12,
 )

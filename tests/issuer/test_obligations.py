@@ -80,9 +80,7 @@ def test_silence_demands_nothing() -> None:
 
 
 def test_the_least_of_the_numbers_holds() -> None:
-    both = collect(
-        [permit(ttl="5m", uses="3", limit_cpu="1m"), permit(ttl="2h", uses="1", limit_memory="1KiB")]
-    )
+    both = collect([permit(ttl="5m", uses="3", limit_cpu="1m"), permit(ttl="2h", uses="1", limit_memory="1KiB")])
     assert (both.ttl, both.uses) == (300, 1)
     assert both.constraints.limits == Limits(cpu_s=60, memory=1024)
 

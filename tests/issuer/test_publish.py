@@ -104,9 +104,7 @@ def test_what_is_loaded_is_what_was_published(content: ContentStore) -> None:
 
 
 @pytest.mark.parametrize("part", ["sources", "schema", "entities", "mapping"])
-def test_a_part_that_is_missing_or_damaged_is_not_loaded(
-    content: ContentStore, tmp_path: Path, part: str
-) -> None:
+def test_a_part_that_is_missing_or_damaged_is_not_loaded(content: ContentStore, tmp_path: Path, part: str) -> None:
     policy = published(content)
     digest: bytes = getattr(record(policy), part)
     load(policy, content)

@@ -76,8 +76,6 @@ def test_each_way_to_narrow_it_that_the_comments_name_loads_and_narrows(narrower
     meant = {**world.COMMAND, "cwd": b"/srv/work/site"}
     outcomes = []
     for descriptor in (meant, {**meant, "name": b"/bin/dd", "args": [b"dd"], "cwd": b"/"}):
-        query = build_query(
-            descriptor, requester=HOME, claims={}, now=0, rules={}, entity_types=engine.entity_types
-        )
+        query = build_query(descriptor, requester=HOME, claims={}, now=0, rules={}, entity_types=engine.entity_types)
         outcomes.append(engine.decide(query).outcome)
     assert outcomes == ["allow", "deny"]

@@ -5,9 +5,9 @@
     verdict = verify(bundle, action, Facts(), parse_trust(trust_toml), None, (), Clock(now))
     verdict.code      # None, or the code of the first step that failed
 
-The kernel is pure: no network, file, clock or randomness, and no dependency but ``cryptography`` and ``cbor2``. Formats and
-proofs are in modules named after them (``statement``, ``receipt``, ``merkle``, ``checkpoint``…); the procedure is in ``verify`` and
-in specs/05. ``host`` and ``__main__`` are its only edge to a machine, and nothing here imports them.
+The kernel is pure: no network, file, clock or randomness, and no dependency but ``cryptography`` and ``cbor2``. Formats
+and proofs are in modules named after them (``statement``, ``receipt``, ``merkle``, ``checkpoint``…); the procedure is
+in ``verify`` and in specs/05. ``host`` and ``__main__`` are its only edge to a machine, and nothing here imports them.
 """
 
 from .constraints import Facts

@@ -1,12 +1,13 @@
 """Action descriptors and commitments: what exactly is to run, and the digest by which a record names it.
 
-A descriptor is a map with ``type`` and *all* arguments of the action (specs/01 §3). For ``process.exec`` paths, argv and
-environment are byte strings, never normalised. For the others ``args`` is what an agent sent, read strictly from JSON text.
+A descriptor is a map with ``type`` and *all* arguments of the action (specs/01 §3). For ``process.exec`` paths, argv
+and environment are byte strings, never normalised. For the others ``args`` is what an agent sent, read strictly from
+JSON text.
 
     commitment = SHA-256( tag || salt || deterministic encoding )
 
-with a tag for each thing that is committed to and one salt of 16 bytes for each execution. The salt travels in the bundle and
-not in the log, so who drops it erases the content and keeps every proof valid.
+with a tag for each thing that is committed to and one salt of 16 bytes for each execution. The salt travels in the
+bundle and not in the log, so who drops it erases the content and keeps every proof valid.
 """
 
 import math
@@ -59,7 +60,10 @@ def decode(encoded: bytes) -> Descriptor:
 
 
 def check(descriptor: Descriptor) -> None:
-    """Check the fields of a descriptor by its type; raise ``MalformedError``. The arguments' values are not judged here."""
+    """Check the fields of a descriptor by its type; raise ``MalformedError``.
+
+    The arguments' values are not judged here.
+    """
     if shape.text(descriptor.get("type")) != "process.exec":
         if descriptor.keys() != _CALL_FIELDS:
             raise MalformedError(f"an action of this type has the fields {sorted(_CALL_FIELDS)}")
@@ -82,8 +86,9 @@ def check(descriptor: Descriptor) -> None:
 def parse_json_arguments(text: str | bytes) -> dict[str, Any]:
     """Return the arguments that a JSON object spells; raise ``MalformedError`` where readers could differ (profile 10).
 
-    Refused: duplicate keys, lone surrogates, text outside NFC, nesting deeper than 16, and numbers that 64 bits do not hold
-    exactly. Integer literals within 64 bits are integers; other numbers are floats when they print as the same number.
+    Refused: duplicate keys, lone surrogates, text outside NFC, nesting deeper than 16, and numbers that 64 bits do not
+    hold exactly. Integer literals within 64 bits are integers; other numbers are floats when they print as the same
+    number.
     """
     import json  # only for actions that come as JSON
 

@@ -1,8 +1,9 @@
 """The bundle: one file with everything an offline verifier needs and nothing else (specs/04 §3).
 
-It is one deterministic map, media type ``application/vnd.exequatur.bundle+cbor``, file suffix ``.exq``. It is closed: unknown keys
-are refused, and every byte is under a signature or a hash that a step verifies, or is compared with a computed value. Each
-statement beside the artifact carries its own inclusion path to the artifact's head, which that head's one signature proves.
+It is one deterministic map, media type ``application/vnd.exequatur.bundle+cbor``, file suffix ``.exq``. It is closed:
+unknown keys are refused, and every byte is under a signature or a hash that a step verifies, or is compared with a
+computed value. Each statement beside the artifact carries its own inclusion path to the artifact's head, which that
+head's one signature proves.
 """
 
 from collections.abc import Mapping
@@ -92,7 +93,10 @@ _BUNDLE: Final = shape.record(
 
 
 def decode(data: bytes) -> Bundle:
-    """Return the bundle that ``data`` encodes; raise ``MalformedError``. The size limit is the caller's to check first."""
+    """Return the bundle that ``data`` encodes; raise ``MalformedError``.
+
+    The size limit is the caller's to check first.
+    """
     fields = cbor.decode_map(data)
     if fields.pop("v", None) is not VERSION:
         raise MalformedError("not a bundle of version 1")

@@ -1,7 +1,7 @@
 """One verification in progress: what was given, and what the steps have established so far.
 
-Steps read what earlier steps established and nothing else; the table in ``verify`` says which they need. A case lives for one
-call of ``verify`` and is never shared.
+Steps read what earlier steps established and nothing else; the table in ``verify`` says which they need. A case lives
+for one call of ``verify`` and is never shared.
 """
 
 from collections.abc import Sequence

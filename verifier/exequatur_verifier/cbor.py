@@ -1,12 +1,14 @@
 """Deterministic CBOR, strictly: what this module would not have written, it does not read.
 
-The encoding is the core deterministic one of RFC 8949 §4.2.1 (specs/02 §1): shortest heads, definite lengths, map keys in
-bytewise order of their encodings, no duplicate keys. Signed records hold integers within 64 bits, byte strings, text in NFC,
-arrays, maps, booleans and null; no tags and no floats. Action descriptors may also hold floats, in their shortest form.
+The encoding is the core deterministic one of RFC 8949 §4.2.1 (specs/02 §1): shortest heads, definite lengths, map keys
+in bytewise order of their encodings, no duplicate keys. Signed records hold integers within 64 bits, byte strings, text
+in NFC, arrays, maps, booleans and null; no tags and no floats. Action descriptors may also hold floats, in their
+shortest form.
 
-``cbor2`` does the parsing; this module adds what it leaves open. Its ``canonical=True`` is another order (length first), its
-decoder takes trailing bytes and longer heads than needed, and it turns tags into objects. Hence: decode with every built-in
-tag refused, then walk the types, the order of keys and the length that the shortest encoding would have.
+``cbor2`` does the parsing; this module adds what it leaves open. Its ``canonical=True`` is another order (length
+first), its decoder takes trailing bytes and longer heads than needed, and it turns tags into objects. Hence: decode
+with every built-in tag refused, then walk the types, the order of keys and the length that the shortest encoding would
+have.
 """
 
 import itertools
@@ -20,7 +22,8 @@ import cbor2
 
 from .errors import MalformedError
 
-# A decoded item. Containers are invariant in their element type, so the recursion stops at ``Any`` and shapes take over.
+# A decoded item. Containers are invariant in their element type, so the recursion stops at ``Any`` and shapes take
+# over.
 Value = bool | int | float | bytes | str | list[Any] | dict[Any, Any] | None
 
 MAX_DEPTH: Final = 16
@@ -64,8 +67,8 @@ def bstr(content: bytes) -> bytes:
 def decode(data: bytes, *, floats: bool = False, max_items: int = MAX_ITEMS) -> Value:
     """Return the value of ``data``, which must be its deterministic encoding and nothing more.
 
-    Raises ``MalformedError``. Lengths are not limited here beyond the nesting depth and the number of items; callers cap
-    the input before they decode it.
+    Raises ``MalformedError``. Lengths are not limited here beyond the nesting depth and the number of items; callers
+    cap the input before they decode it.
     """
     try:
         value: Value = cbor2.loads(
@@ -102,17 +105,18 @@ def _refuse_tag(*_: object) -> NoReturn:
 
 
 # The hook is not called for tags that cbor2 understands by itself; naming them here overrides those decoders.
-_REFUSED_TAGS: Final = {
-    tag: _refuse_tag
-    for tag in (0, 1, 2, 3, 4, 5, 21, 22, 23, 24, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
-}
+_REFUSED_TAGS: Final = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 21, 22, 23, 24, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
+    _refuse_tag,
+)
 
 
 def _least_length(root: Value, keys_length: _KeysLength, *, floats: bool, max_items: int) -> int:
-    """Return how long the shortest encoding of ``root`` is, refusing types, integers, text and key orders outside the profile.
+    """Return how long the shortest encoding of ``root`` is; refuse types, integers, text and key orders of no profile.
 
     No item is shorter than its shortest encoding, so an input of just this length has the shortest heads throughout and
-    nothing behind it. With the order of keys checked, that is the same as comparing with a re-encoding, at half the cost.
+    nothing behind it. With the order of keys checked, that is the same as comparing with a re-encoding, at half the
+    cost.
     """
     length = 0
     count = 0
@@ -163,8 +167,8 @@ def _keys_length(keys: tuple[Any, ...], kinds: tuple[type, ...]) -> int:
     return sum(map(len, encoded))
 
 
-# The maps of a profile have few distinct key sequences, so the answer is worth remembering; of small inputs only, so that
-# hostile ones fill no memory. The types are part of the question because Python holds 1, True and 1.0 for one key.
+# The maps of a profile have few distinct key sequences, so the answer is worth remembering; of small inputs only, so
+# that hostile ones fill no memory. The types are part of the question because Python holds 1, True and 1.0 for one key.
 _known_keys_length: Final = lru_cache(maxsize=512)(_keys_length)
 
 

@@ -6,8 +6,8 @@ The text of the note is three lines, and nothing else in this profile (specs/03 
     <tree size in decimal>
     <root hash in base64>
 
-The log signs the text; a witness signs the text with a time before it, saying that this was then the largest consistent tree
-it had seen of that origin.
+The log signs the text; a witness signs the text with a time before it, saying that this was then the largest consistent
+tree it had seen of that origin.
 """
 
 import base64
@@ -61,9 +61,10 @@ def open(
     """Return the checkpoint of a note that one of ``log_keys`` signed, and the cosignatures of ``witness_keys``.
 
     A signature line that names a given key must hold, or the whole note is refused. Lines of other keys are listed in
-    ``ignored``. A key that stands twice counts once, with its later time. Raises ``MalformedError`` or ``NotProvenError``.
-    With ``seen`` the caller vouches that these very bytes were opened with these keys before, and no signature is checked.
-    Times are not compared with a clock, and nothing says whether the witnesses suffice: that is the trust policy's.
+    ``ignored``. A key that stands twice counts once, with its later time. Raises ``MalformedError`` or
+    ``NotProvenError``. With ``seen`` the caller vouches that these very bytes were opened with these keys before, and
+    no signature is checked. Times are not compared with a clock, and nothing says whether the witnesses suffice: that
+    is the trust policy's.
     """
     parsed = note.parse(data)
     checkpoint = parse(parsed.text)
@@ -97,7 +98,7 @@ def sign(checkpoint: Checkpoint, key: NoteKey, signer: Signer) -> NoteSignature:
 
 
 def cosign(checkpoint: Checkpoint, time: int, key: NoteKey, signer: Signer) -> NoteSignature:
-    """Return a witness's signature line: ``checkpoint`` was the largest consistent tree it knew at ``time`` (unix seconds)."""
+    """Return a witness's line: ``checkpoint`` was the largest consistent tree it knew at ``time`` (unix seconds)."""
     signature = signer.sign(cosigned_bytes(key, checkpoint, time))
     return NoteSignature(key.name, key.key_id, time.to_bytes(8, "big") + signature)
 

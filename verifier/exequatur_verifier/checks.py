@@ -1,4 +1,4 @@
-"""Steps 0 to 3 and 7 to 14: the artifact itself, its time, its place, its action, and the policy behind it (specs/05 §2).
+"""Steps 0 to 3 and 7 to 14: the artifact, its time, place and action, and the policy behind it (specs/05 §2).
 
 Each function is one step: it returns a sentence on what held, or raises ``Denial`` with the code of what did not.
 """
@@ -75,7 +75,9 @@ def check_issuer(case: Case) -> str:
         raise Denial(Code.ISSUER_UNTRUSTED, f"{artifact.claims.iss} is not trusted with this key for {kind}")
     # The index is proven in step 4; of a log that is not trusted it would mean nothing.
     indices = [one.inclusion.leaf_index for one in case.receipts if one.origin in case.trust.logs]
-    if not any(all(issuer.since <= index and not _is_past(issuer.until, index) for index in indices) for issuer, _ in found):
+    if not any(
+        all(issuer.since <= index and not _is_past(issuer.until, index) for index in indices) for issuer, _ in found
+    ):
         raise Denial(Code.ISSUER_UNTRUSTED, f"the issuer's key is not trusted at the index {indices} of the artifact")
     _check_signature(artifact, found[0][1])
     case.signed_times.append(artifact.claims.iat)
@@ -116,7 +118,10 @@ def check_action(case: Case) -> str:
         encoded = action.encode(case.action)
     except MalformedError as error:
         raise Denial(Code.ACTION_MISMATCH, str(error)) from None
-    if case.action["type"] != committed.type or action.commitment(action.ACTION_TAG, salt, encoded) != committed.commitment:
+    if (
+        case.action["type"] != committed.type
+        or action.commitment(action.ACTION_TAG, salt, encoded) != committed.commitment
+    ):
         raise Denial(Code.ACTION_MISMATCH, "the action about to run is not the one that was authorized")
     if action.commitment(action.TERMS_TAG, salt, case.bundle.terms) != case.authorization.terms:
         raise Denial(Code.CONSTRAINT_VIOLATED, "the terms in the bundle are not the ones that were authorized")
@@ -151,9 +156,14 @@ def check_policy(case: Case) -> str:
     if case.policy_statement is not None:
         known, is_owned = _check_policy_statement(case, case.policy_statement, wanted, known if is_owned else None)
     if not is_owned and wanted not in case.trust.policy.accept:
-        raise Denial(Code.POLICY_UNTRUSTED, f"policy {wanted.hex()} is not accepted here, and none was presented to check")
+        raise Denial(
+            Code.POLICY_UNTRUSTED, f"policy {wanted.hex()} is not accepted here, and none was presented to check"
+        )
     if known is not None and (known.set, known.epoch) != epoch:
-        raise Denial(Code.POLICY_UNTRUSTED, f"the policy record is epoch {known.epoch} of {known.set}, the artifact says otherwise")
+        raise Denial(
+            Code.POLICY_UNTRUSTED,
+            f"the policy record is epoch {known.epoch} of {known.set}, the artifact says otherwise",
+        )
     _check_epoch(case, known, epoch.number)
     case.policy = known if is_owned else None
     return f"epoch {epoch.number} of {epoch.set}"
@@ -240,12 +250,16 @@ def _check_epoch(case: Case, known: KnownPolicy | None, epoch: int) -> None:
     if known is None:
         return
     if case.memory is not None:
-        seen = [other for other in case.memory.policies.values() if (other.owner, other.set) == (known.owner, known.set)]
+        seen = [
+            other for other in case.memory.policies.values() if (other.owner, other.set) == (known.owner, known.set)
+        ]
         newest = max((other.epoch for other in seen), default=0)
         if epoch < newest:
             raise Denial(Code.POLICY_STALE, f"epoch {epoch}, but epoch {newest} of this policy set was seen before")
     if trusted.max_age is not None and case.time - known.iat > trusted.max_age:
-        raise Denial(Code.POLICY_STALE, f"the policy is {case.time - known.iat} s old, at most {trusted.max_age} s are trusted")
+        raise Denial(
+            Code.POLICY_STALE, f"the policy is {case.time - known.iat} s old, at most {trusted.max_age} s are trusted"
+        )
 
 
 def _show(value: bytes | str | None) -> str:

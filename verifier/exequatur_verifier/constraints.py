@@ -1,7 +1,8 @@
 """Constraints: the small closed vocabulary in which an authorization limits its action (specs/01 §6).
 
-The kernel evaluates them without a policy engine, and says of two sets whether one is a subset of the other, field by field.
-There are no regular expressions: their dialects differ, their cost is unbounded and their inclusion is undecidable.
+The kernel evaluates them without a policy engine, and says of two sets whether one is a subset of the other, field by
+field. There are no regular expressions: their dialects differ, their cost is unbounded and their inclusion is
+undecidable.
 
     args       {JSON pointer into the descriptor: [operator, operand]}; ``*`` in a pointer means every element
     process    executables (SHA-256), env (names), uid, and the weaker forms of execution that are allowed
@@ -36,7 +37,10 @@ class Facts(NamedTuple):
 
 
 class Process(NamedTuple):
-    """Limits on a process; ``None`` leaves a field free. ``image`` and ``script`` are "sealed", or "path" for the weaker form."""
+    """Limits on a process; ``None`` leaves a field free.
+
+    ``image`` and ``script`` are "sealed", or "path" for the weaker form.
+    """
 
     executables: tuple[bytes, ...] | None = None
     env: tuple[str, ...] | None = None
@@ -195,7 +199,10 @@ def required_enforcement(constraints: Constraints) -> frozenset[str]:
 
 
 def is_subset(child: Constraints, parent: Constraints) -> bool:
-    """Say whether every action that satisfies ``child`` satisfies ``parent``. A ``False`` may be too cautious; ``True`` never is."""
+    """Say whether every action that satisfies ``child`` satisfies ``parent``.
+
+    A ``False`` may be too cautious; ``True`` never is.
+    """
     return (
         all(
             pointer in child.args and matcher_is_subset(child.args[pointer], matcher)
@@ -207,7 +214,8 @@ def is_subset(child: Constraints, parent: Constraints) -> bool:
         and parent.process.image in (FROM_PATH, child.process.image)
         and parent.process.script in (FROM_PATH, child.process.script)
         and all(
-            _paths_within(getattr(child.sandbox, name), getattr(parent.sandbox, name)) for name in ("read", "write", "execute")
+            _paths_within(getattr(child.sandbox, name), getattr(parent.sandbox, name))
+            for name in ("read", "write", "execute")
         )
         and _within(child.sandbox.ports, parent.sandbox.ports)
         and set(parent.sandbox.require) <= set(child.sandbox.require)

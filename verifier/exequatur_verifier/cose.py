@@ -2,9 +2,9 @@
 
     COSE_Sign1_Tagged = #6.18([ protected: bstr, unprotected: map, payload: bstr / nil, signature: bstr ])
 
-The whole message must be deterministically encoded (specs/02 §2), so what is decoded can be put together again byte for byte.
-The protected header is kept as received: signatures, record ids and leaves are computed over those bytes, never over a
-re-encoding.
+The whole message must be deterministically encoded (specs/02 §2), so what is decoded can be put together again byte for
+byte. The protected header is kept as received: signatures, record ids and leaves are computed over those bytes, never
+over a re-encoding.
 """
 
 from typing import Any, Final, NamedTuple
@@ -42,7 +42,8 @@ def decode(data: bytes, *, tagged: bool = True) -> Sign1:
     """Return the message that ``data`` encodes, and nothing more; raise ``MalformedError``.
 
     Checked: the tag (or its absence), the shape, determinism of all parts, no label in both headers, and that ``crit``
-    (RFC 9052 §3.1) is a non-empty list of labels that are present. Whether they are understood is the caller's to check.
+    (RFC 9052 §3.1) is a non-empty list of labels that are present. Whether they are understood is the caller's to
+    check.
     """
     if tagged:
         if data[:1] != _TAG:
@@ -63,7 +64,11 @@ def decode(data: bytes, *, tagged: bool = True) -> Sign1:
 
 
 def _lists_labels(critical: object, headers: dict[Any, Any]) -> bool:
-    return isinstance(critical, list) and critical != [] and all(type(label) in (int, str) and label in headers for label in critical)
+    return (
+        isinstance(critical, list)
+        and critical != []
+        and all(type(label) in (int, str) and label in headers for label in critical)
+    )
 
 
 def signed_bytes(protected: bytes, payload: bytes, external_aad: bytes = b"") -> bytes:
@@ -80,6 +85,6 @@ def assemble(protected: bytes, payload: bytes | None, signature: bytes, unprotec
 
 
 def sign1(headers: dict[int, Any], payload: bytes, signer: Signer) -> bytes:
-    """Return a signed message with an empty unprotected header; ``headers`` lacks only the algorithm, which is the key's."""
+    """Return a signed message with an empty unprotected header; to ``headers`` the key's algorithm is added."""
     protected = cbor.encode({ALGORITHM: int(signer.public_key.algorithm), **headers})
     return assemble(protected, payload, signer.sign(signed_bytes(protected, payload)))

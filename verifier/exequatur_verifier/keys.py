@@ -78,7 +78,7 @@ class PublicKey:
 
     @classmethod
     def from_cryptography(cls, key: object, algorithm: Algorithm) -> "PublicKey":
-        """Return the key for a public key object of ``cryptography``; raise ``ValueError`` if the algorithm does not fit."""
+        """Return the key for a public key of ``cryptography``; raise ``ValueError`` if the algorithm does not fit."""
         if isinstance(key, ec.EllipticCurvePublicKey) and algorithm in _CURVES:
             curve, width, group, _ = _CURVES[algorithm]
             if key.curve.name == group.name:
@@ -94,8 +94,8 @@ class PublicKey:
     def verify(self, signature: bytes, message: bytes) -> None:
         """Check ``signature`` over ``message``; raise ``NotProvenError`` when it does not hold.
 
-        ECDSA signatures are r || s of fixed width (RFC 9053 §2.1). High-S signatures of others are valid; what goes by the
-        signature's bytes must therefore go by the record id instead.
+        ECDSA signatures are r || s of fixed width (RFC 9053 §2.1). High-S signatures of others are valid; what goes by
+        the signature's bytes must therefore go by the record id instead.
         """
         try:
             self._verifying(signature, message)

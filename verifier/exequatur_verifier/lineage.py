@@ -1,7 +1,7 @@
 """Lineage: which records may follow which, in one table (specs/01 §5).
 
-Checks, documents and the explorer's picture are made from ``PREDECESSORS``; nothing else decides an order. A record's links
-lead to records that stand earlier in the same log.
+Checks, documents and the explorer's picture are made from ``PREDECESSORS``; nothing else decides an order. A record's
+links lead to records that stand earlier in the same log.
 
     request ← decision ← authorization ← verification ← outcome      enforcement ← whatever caused it
 """
@@ -89,4 +89,6 @@ def check_links(statement: Statement, find: Callable[[bytes], Place | None]) -> 
         counts[link.relation] += 1
     for name, relation in relations.items():
         if not relation.least <= counts[name] <= relation.most:
-            raise NotProvenError(f"{counts[name]} links of relation {name!r} in a record of kind {statement.kind.value}")
+            raise NotProvenError(
+                f"{counts[name]} links of relation {name!r} in a record of kind {statement.kind.value}"
+            )

@@ -1,9 +1,9 @@
 """Matchers: what one argument may be, and when one matcher admits no more than another (specs/01 §6.1).
 
-    exact v         equal, of the same type        range [lo, hi]   a number between them, both included; null is open
-    one_of [v…]     equal to one of them           glob p           ``*`` any run, ``?`` one character; the case matters
-    prefix s        text that begins with s        url_host [h…]    an http(s) URL whose host is one of them; ``*.h`` below h
-    subpath p       the path p, or one below it
+    exact v        equal, and of the same type         range [lo, hi]  a number between them, both included; null is open
+    one_of [v…]    equal to one of them                glob p          ``*`` any run, ``?`` one character; the case matters
+    prefix s       text that begins with s             url_host [h…]   an http(s) URL of one of these hosts
+    subpath p      the path p, or one below it                         (``*.h``: of a host below h)
 
 Byte strings are matched as the UTF-8 text they hold; bytes that hold none match nothing but ``exact``.
 """
@@ -100,7 +100,9 @@ def is_subset(child: Matcher, parent: Matcher) -> bool:
         return all(matches(parent, item) for item in child.operand)
     if parent.operator is Operator.RANGE and child.operator is Operator.RANGE:
         (low, high), (least, most) = child.operand, parent.operand
-        return (least is None or (low is not None and low >= least)) and (most is None or (high is not None and high <= most))
+        return (least is None or (low is not None and low >= least)) and (
+            most is None or (high is not None and high <= most)
+        )
     if parent.operator is Operator.SUBPATH and child.operator is Operator.SUBPATH:
         return is_under(child.operand, parent.operand)
     if parent.operator is Operator.URL_HOST and child.operator is Operator.URL_HOST:
@@ -114,7 +116,7 @@ def is_under(path: str, top: str) -> bool:
     """Say whether ``path`` is absolute, without empty, ``.`` or ``..`` steps, and is ``top`` or below it."""
     if not path.startswith("/") or (path != "/" and any(step in ("", ".", "..") for step in path[1:].split("/"))):
         return False
-    return top == "/" or path == top or path.startswith(top + "/")
+    return top in {"/", path} or path.startswith(top + "/")
 
 
 def _text(value: Any) -> str | None:
@@ -171,7 +173,11 @@ def _whole_prefix(matcher: Matcher) -> str | None:
     """Return the prefix that is all the matcher asks for, if that is so."""
     if matcher.operator is Operator.PREFIX:
         return str(matcher.operand)
-    if matcher.operator is Operator.GLOB and _WILDCARD.search(matcher.operand[:-1]) is None and matcher.operand[-1] == "*":
+    if (
+        matcher.operator is Operator.GLOB
+        and _WILDCARD.search(matcher.operand[:-1]) is None
+        and matcher.operand[-1] == "*"
+    ):
         return str(matcher.operand[:-1])
     return None
 

@@ -1,7 +1,7 @@
 """What a runtime remembers, as a value: the largest head of each log, times, policies (specs/07 §2).
 
-Verification reads it and says what is to be remembered; only the gate's ``admit`` writes it, in one transaction. ``None`` in its
-place means that nothing is remembered, and then continuity is not judged.
+Verification reads it and says what is to be remembered; only the gate's ``admit`` writes it, in one transaction.
+``None`` in its place means that nothing is remembered, and then continuity is not judged.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,10 @@ class Clock(NamedTuple):
 
 
 class KnownHead(NamedTuple):
-    """A signed tree head. Its signature is kept as evidence, and says that this very head was verified under ``trust``."""
+    """A signed tree head.
+
+    Its signature is kept as evidence, and says that this very head was verified under ``trust``.
+    """
 
     origin: str
     size: int
@@ -40,7 +43,10 @@ class KnownPolicy(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What is remembered. ``floor`` is the latest signed time seen; ``forked`` names origins that were caught with two histories."""
+    """What is remembered.
+
+    ``floor`` is the latest signed time seen; ``forked`` names origins that were caught with two histories.
+    """
 
     generation: int
     heads: Mapping[str, KnownHead]

@@ -1,10 +1,10 @@
 """The Merkle tree of RFC 9162 §2.1 (the same as RFC 6962 §2.1), with SHA-256: hashes and the verification of proofs.
 
-A leaf is hashed as ``H(0x00 || entry)``, a node as ``H(0x01 || left || right)``; the tree of n leaves splits at the largest
-power of two below n. Proofs are lists of 32-byte hashes from the leaf towards the root (specs/03 §1).
+A leaf is hashed as ``H(0x00 || entry)``, a node as ``H(0x01 || left || right)``; the tree of n leaves splits at the
+largest power of two below n. Proofs are lists of 32-byte hashes from the leaf towards the root (specs/03 §1).
 
-The functions here never see a root that a prover supplied beside the proof: the caller compares with, or checks a signature
-over, a root it has reason to believe.
+The functions here never see a root that a prover supplied beside the proof: the caller compares with, or checks a
+signature over, a root it has reason to believe.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,10 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def root_from_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
     """Return the root of the tree of ``size`` leaves whose leaf ``index`` is ``leaf`` (RFC 9162 §2.1.3.2).
 
-    The path's length is compared with the one that ``index`` and ``size`` demand: its inner part, below the point where the
-    way to the leaf leaves the right border, and its border part, where every sibling lies to the left. Raises
-    ``MalformedError``. Several (index, size) pairs can yield the same root from one path: the size must be signed elsewhere.
+    The path's length is compared with the one that ``index`` and ``size`` demand: its inner part, below the point where
+    the way to the leaf leaves the right border, and its border part, where every sibling lies to the left. Raises
+    ``MalformedError``. Several (index, size) pairs can yield the same root from one path: the size must be signed
+    elsewhere.
     """
     if not 0 <= index < size <= MAX_SIZE or not is_path(path):
         raise MalformedError(f"no inclusion path leads from leaf {index} to a tree of {size} leaves")
@@ -69,7 +70,8 @@ def check_consistency(size1: int, size2: int, root1: bytes, root2: bytes, path: 
         return
     if len(root1) != HASH_SIZE:
         raise MalformedError("a root hash is 32 bytes long")
-    # The old tree is a row of complete subtrees; the smallest is the seed, and is the whole old tree when that is complete.
+    # The old tree is a row of complete subtrees; the smallest is the seed, and is the whole old tree when that is
+    # complete.
     trailing = (size1 & -size1).bit_length() - 1
     whole = size1 == 1 << trailing
     seed = (root1, *path) if whole else tuple(path)

@@ -1,9 +1,9 @@
 """The monitor: what a log's records, read in order, say about runtimes (specs/05 §5).
 
-Registration already checks each statement by itself. What it cannot see is what is *missing*: a record that a runtime signed
-and kept back, an execution without an outcome, one beyond the uses or outside the window that were granted. A monitor is fed
-every statement of a log in order, and holds no more than the runtimes' chains, the executions that are still open, and the
-latest authorizations.
+Registration already checks each statement by itself. What it cannot see is what is *missing*: a record that a runtime
+signed and kept back, an execution without an outcome, one beyond the uses or outside the window that were granted. A
+monitor is fed every statement of a log in order, and holds no more than the runtimes' chains, the executions that are
+still open, and the latest authorizations.
 """
 
 from collections import OrderedDict

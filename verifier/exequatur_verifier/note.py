@@ -4,8 +4,8 @@
     <an empty line>
     — <key name> <base64 of key id (4 bytes) || signature>
 
-A verifier key is written ``<name>+<key id in hex>+<base64 of type || public key>``. Signatures by unknown keys are ignored;
-one by a known key must hold. The parser takes only what the formatter writes (specs/03 §5).
+A verifier key is written ``<name>+<key id in hex>+<base64 of type || public key>``. Signatures by unknown keys are
+ignored; one by a known key must hold. The parser takes only what the formatter writes (specs/03 §5).
 """
 
 import base64
@@ -107,9 +107,7 @@ def parse(data: bytes) -> Note:
 
 def format(text: str, signatures: Iterable[NoteSignature]) -> bytes:
     """Return the note with the given signature lines; the inverse of ``parse``."""
-    lines = (
-        f"— {line.name} {base64.b64encode(line.key_id + line.signature).decode()}\n" for line in signatures
-    )
+    lines = (f"— {line.name} {base64.b64encode(line.key_id + line.signature).decode()}\n" for line in signatures)
     return f"{text}\n{''.join(lines)}".encode()
 
 

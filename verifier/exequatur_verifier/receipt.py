@@ -5,8 +5,8 @@
     payload      nil: the root, which the verifier computes
 
 RFC 9942 signs the root alone, and one path holds for several pairs of size and index. So the profile signs the size too
-(private label -74001) and requires it to equal the proof's; then the index follows from the length of the path and its root.
-The signature is the head's: every receipt of one tree head carries the same (specs/04 §1).
+(private label -74001) and requires it to equal the proof's; then the index follows from the length of the path and its
+root. The signature is the head's: every receipt of one tree head carries the same (specs/04 §1).
 """
 
 from typing import Any, Final, NamedTuple
@@ -85,7 +85,9 @@ def parse_inclusion(encoded: bytes) -> Inclusion:
 
 def root(receipt: Receipt, leaf: bytes) -> bytes:
     """Return the root that the receipt's path leads to from ``leaf``; raise ``MalformedError``."""
-    return merkle.root_from_inclusion(receipt.inclusion.leaf_index, receipt.inclusion.size, leaf, receipt.inclusion.path)
+    return merkle.root_from_inclusion(
+        receipt.inclusion.leaf_index, receipt.inclusion.size, leaf, receipt.inclusion.path
+    )
 
 
 def verify_head(protected: bytes, signature: bytes, head_root: bytes, key: PublicKey) -> None:

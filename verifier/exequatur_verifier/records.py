@@ -1,8 +1,8 @@
 """The ten kinds of record: the payloads of signed statements, as immutable values (specs/01, specs/records.cddl).
 
-How they stand on the wire is in ``schema``. ``links`` name other records by relation and
-record id; which relations a kind may have is the one table in ``lineage``. Runtime records also carry ``seq`` and ``prev``, their
-signer's previous record, so that a hidden record shows as a gap.
+How they stand on the wire is in ``schema``. ``links`` name other records by relation and record id; which relations a
+kind may have is the one table in ``lineage``. Runtime records also carry ``seq`` and ``prev``, their signer's previous
+record, so that a hidden record shows as a gap.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ class Disclosed(NamedTuple):
 
 
 class Request(NamedTuple):
-    """ "I intend to do this, there, under these conditions": ``claims`` are conditions that the requester vouches for."""
+    """I intend to do this, there, under these conditions. ``claims`` are conditions that the requester vouches for."""
 
     links: Links
     action: Action
@@ -103,7 +103,10 @@ class StatusEntry(NamedTuple):
 
 
 class Authorization(NamedTuple):
-    """The artifact. ``form`` is "action" (executable) or "grant" (delegable only); ``mode`` is "enforce" unless trust opts in."""
+    """The artifact.
+
+    ``form`` is "action" (executable) or "grant" (delegable only); ``mode`` is "enforce" unless trust opts in.
+    """
 
     links: Links
     form: str
@@ -151,7 +154,10 @@ class Resources(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What happened. Times are unix milliseconds; output digests are salted; ``violations`` name limits that were hit."""
+    """What happened.
+
+    Times are unix milliseconds; output digests are salted; ``violations`` name limits that were hit.
+    """
 
     links: Links
     seq: int
@@ -230,7 +236,10 @@ class Registration(NamedTuple):
 
 
 class Enrolment(NamedTuple):
-    """A key with what it may sign, or a registration policy. Entry 0 is the genesis, which is its own operator's enrolment."""
+    """A key with what it may sign, or a registration policy.
+
+    Entry 0 is the genesis, which is its own operator's enrolment.
+    """
 
     links: Links
     form: str

@@ -1,7 +1,7 @@
 """How records stand on the wire: the shape of each kind's payload, mirrored in specs/records.cddl.
 
-Every payload is one map with text keys, among them the profile version ``v``; a version that this build does not know is
-``UnsupportedError``, everything else out of shape ``MalformedError``.
+Every payload is one map with text keys, among them the profile version ``v``; a version that this build does not know
+is ``UnsupportedError``, everything else out of shape ``MalformedError``.
 """
 
 from typing import Any, Final

@@ -1,13 +1,14 @@
 """Shapes of decoded CBOR: small parsers that turn a value into a typed, immutable one or raise ``MalformedError``.
 
-A record is described by naming the shape of each field; ``record`` builds the parser of a named tuple from that. Unknown keys
-are refused everywhere: what a verifier does not know it cannot have checked. ``plain`` is the way back, and
-``parse(plain(x)) == x`` for every shape (tests/properties).
+A record is described by naming the shape of each field; ``record`` builds the parser of a named tuple from that.
+Unknown keys are refused everywhere: what a verifier does not know it cannot have checked. ``plain`` is the way back,
+and ``parse(plain(x)) == x`` for every shape (tests/properties).
 """
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from .errors import MalformedError
 
@@ -15,9 +16,8 @@ T = TypeVar("T")
 Shape = Callable[[Any], T]
 
 
-
 class Optional(NamedTuple, Generic[T]):
-    """A field that may be missing, and then takes the default of its named tuple; ``plain`` leaves it out when it has that."""
+    """A field that may be missing, and then has the default of its named tuple; ``plain`` leaves it out then."""
 
     shape: Shape[T]
 
@@ -170,7 +170,7 @@ def anything(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` in the types that CBOR knows: named tuples as maps without fields at their default, enums by value."""
+    """Return ``value`` in CBOR's types: named tuples as maps without fields at their default, enums by value."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
@@ -184,7 +184,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _wrong_fields(value: Any, required: Set[str], known: Set[str]) -> str:
+def _wrong_fields(value: Any, required: AbstractSet[str], known: AbstractSet[str]) -> str:
     if type(value) is not dict:
         return "not a map"
     missing, unknown = required - value.keys(), value.keys() - known

@@ -1,7 +1,7 @@
 """Signing: what a signer is, and the signer that holds its key in this process.
 
-Verification needs none of this; it is here because issuer, log and gate all sign statements and do not know each other. The
-module is pure: a key arrives as bytes, and making a new key, which needs randomness, is left to those who own one.
+Verification needs none of this; it is here because issuer, log and gate all sign statements and do not know each other.
+The module is pure: a key arrives as bytes, and making a new key, which needs randomness, is left to those who own one.
 """
 
 from typing import Final, Protocol
@@ -23,7 +23,9 @@ class Signer(Protocol):
     """Who signs: a key in this process, a token, a daemon. ``sign`` may block and may raise ``OSError``."""
 
     @property
-    def public_key(self) -> PublicKey: ...
+    def public_key(self) -> PublicKey:
+        """The key that its signatures are checked with."""
+        ...
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature over ``message`` in COSE form (r || s for ECDSA)."""
@@ -31,7 +33,7 @@ class Signer(Protocol):
 
 
 class LocalSigner:
-    """A signer over a private key object of ``cryptography``; ECDSA is deterministic (RFC 6979) and normalised to low S."""
+    """A signer over a private key of ``cryptography``; ECDSA is deterministic (RFC 6979) and normalised to low S."""
 
     def __init__(self, private_key: object, algorithm: Algorithm) -> None:
         """Raise ``ValueError`` if the key is not one for ``algorithm``."""

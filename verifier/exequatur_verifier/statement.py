@@ -4,8 +4,8 @@
     unprotected  {} when registered; {394: [receipts]} in a transparent statement
     payload      the record, see ``schema``
 
-The record id is the SHA-256 of what was signed, so it stays the same under receipts, other encodings of the signature and
-re-signing. The leaf is the hash of the whole statement, exactly as received, with an empty unprotected header.
+The record id is the SHA-256 of what was signed, so it stays the same under receipts, other encodings of the signature
+and re-signing. The leaf is the hash of the whole statement, exactly as received, with an empty unprotected header.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _FURTHER: Final[dict[Kind, frozenset[int]]] = {
 
 
 class Claims(NamedTuple):
-    """CWT claims: issuer, subject (the execution's URN), times in unix seconds, a unique id, audience, confirmation key."""
+    """CWT claims: issuer, subject (the execution's URN), unix times, a unique id, audience, confirmation key."""
 
     iss: str
     sub: str
@@ -66,7 +66,10 @@ class Statement(NamedTuple):
 
 
 def parse(data: bytes) -> Statement:
-    """Return the registered statement that ``data`` encodes; raise ``MalformedError``. Its unprotected header is empty."""
+    """Return the registered statement that ``data`` encodes; raise ``MalformedError``.
+
+    Its unprotected header is empty.
+    """
     if len(data) > MAX_STATEMENT:
         raise MalformedError(f"a statement is at most {MAX_STATEMENT} bytes long")
     message = cose.decode(data)
@@ -95,7 +98,7 @@ def attach(entry: bytes, receipts: tuple[bytes, ...]) -> bytes:
 
 
 def sign(record: Record, claims: Claims, signer: Signer) -> bytes:
-    """Return the statement of a record, signed; raise ``ValueError`` if it would not parse, which is the caller's mistake."""
+    """Return the signed statement of a record; raise ``ValueError`` if it would not parse: the caller's mistake."""
     kind = schema.KIND_OF[type(record)]
     values = {1: claims.iss, 2: claims.sub, 3: claims.aud, 4: claims.exp, 5: claims.nbf, 6: claims.iat, 7: claims.cti}
     headers = {
@@ -113,9 +116,14 @@ def sign(record: Record, claims: Claims, signer: Signer) -> bytes:
 
 
 def verify(statement: Statement, key: PublicKey) -> None:
-    """Check the statement's signature with ``key``; raise ``NotProvenError``. Whether the key may sign it is not asked."""
+    """Check the statement's signature with ``key``; raise ``NotProvenError``.
+
+    Whether the key may sign it is not asked.
+    """
     if statement.algorithm != key.algorithm:
-        raise UnsupportedError(f"signed with algorithm {statement.algorithm}, but the key is one for {key.algorithm.name}")
+        raise UnsupportedError(
+            f"signed with algorithm {statement.algorithm}, but the key is one for {key.algorithm.name}"
+        )
     payload = statement.message.payload or b""
     key.verify(statement.message.signature, cose.signed_bytes(statement.message.protected, payload))
 
@@ -124,7 +132,9 @@ def _statement(message: cose.Sign1, entry: bytes) -> Statement:
     headers = message.headers
     algorithm, key_id = headers.get(cose.ALGORITHM), headers.get(cose.KEY_ID)
     if headers.keys() != _HEADERS or message.payload is None:
-        raise MalformedError("a statement's protected header has the labels 1, 3, 4 and 15, and its payload is attached")
+        raise MalformedError(
+            "a statement's protected header has the labels 1, 3, 4 and 15, and its payload is attached"
+        )
     content_type = headers[cose.CONTENT_TYPE]
     kind = _KIND_OF.get(content_type) if type(content_type) is str else None
     if kind is None:

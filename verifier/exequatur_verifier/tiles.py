@@ -1,8 +1,8 @@
 """C2SP tiles: how a log's hashes and entries are cut into immutable files (c2sp.org/tlog-tiles, specs/03 §4).
 
 A tile of level L and number N holds up to 256 hashes; hash i is the root of the complete subtree over the leaves from
-``(N·256 + i)·256^L`` on. An entry bundle holds 256 entries, each after its length in two bytes. Only the last tile of a level
-is partial, and its width stands in its path: ``tile/0/x001/067.p/112``.
+``(N·256 + i)·256^L`` on. An entry bundle holds 256 entries, each after its length in two bytes. Only the last tile of a
+level is partial, and its width stands in its path: ``tile/0/x001/067.p/112``.
 """
 
 import re
@@ -14,7 +14,9 @@ from .errors import MalformedError
 
 WIDTH: Final = 256
 MAX_ENTRY: Final = 65_535
-_PATH: Final = re.compile(r"tile/(?P<level>entries|0|[1-9][0-9]?)/(?P<number>(x[0-9]{3}/){0,6}[0-9]{3})(\.p/(?P<width>[1-9][0-9]{0,2}))?")
+_PATH: Final = re.compile(
+    r"tile/(?P<level>entries|0|[1-9][0-9]?)/(?P<number>(x[0-9]{3}/){0,6}[0-9]{3})(\.p/(?P<width>[1-9][0-9]{0,2}))?"
+)
 
 
 class Tile(NamedTuple):

@@ -1,7 +1,8 @@
 """Steps 4 to 6: the artifact is in logs that the runtime trusts, whose histories are continuous (specs/05 §2).
 
-The leaf is computed from the artifact's bytes, the root from the leaf, and the log's signature checked over that root: nothing
-that a prover supplies is compared with itself. Then the head is compared with the largest one remembered of that log.
+The leaf is computed from the artifact's bytes, the root from the leaf, and the log's signature checked over that root:
+nothing that a prover supplies is compared with itself. Then the head is compared with the largest one remembered of
+that log.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,9 @@ def check_receipts(case: Case) -> str:
     leaf = case.artifact.leaf
     for presented in case.receipts:
         log = case.trust.logs.get(presented.origin)
-        key = None if log is None else next((key for key in log.receipt_keys if key.thumbprint == presented.key_id), None)
+        key = (
+            None if log is None else next((key for key in log.receipt_keys if key.thumbprint == presented.key_id), None)
+        )
         if log is None or key is None or log.iss != presented.iss:
             case.ignored.append(f"receipt of {presented.origin} by an unknown key or log")
             continue
@@ -42,8 +45,12 @@ def check_receipts(case: Case) -> str:
     if not case.heads:
         raise Denial(Code.LOG_UNTRUSTED, f"no receipt is of a trusted log: {'; '.join(case.ignored)}")
     if len(case.heads) < case.trust.receipts.k:
-        raise Denial(Code.RECEIPT_MISSING, f"{len(case.heads)} receipts of trusted logs, {case.trust.receipts.k} needed")
-    return "; ".join(f"entry {case.indices[head.origin]} of {head.size} in {head.origin}" for head in case.heads.values())
+        raise Denial(
+            Code.RECEIPT_MISSING, f"{len(case.heads)} receipts of trusted logs, {case.trust.receipts.k} needed"
+        )
+    return "; ".join(
+        f"entry {case.indices[head.origin]} of {head.size} in {head.origin}" for head in case.heads.values()
+    )
 
 
 def check_checkpoints(case: Case) -> str:
@@ -57,7 +64,9 @@ def check_checkpoints(case: Case) -> str:
         if origin in notes or all(presented.origin != origin for presented in case.receipts):
             raise Denial(Code.CHECKPOINT_INVALID, f"the checkpoint of {origin} belongs to no receipt, or stands twice")
         notes[origin] = data
-    case.ignored += (f"checkpoint of {origin}, whose receipt is ignored" for origin in notes if origin not in case.heads)
+    case.ignored += (
+        f"checkpoint of {origin}, whose receipt is ignored" for origin in notes if origin not in case.heads
+    )
     ages = []
     for origin, head in case.heads.items():
         log = case.trust.logs[origin]
@@ -87,7 +96,9 @@ def check_continuity(case: Case) -> str:
             case.ignored.append(f"proof of {stapled.origin}, whose receipt is ignored")
             continue
         if head is None or stapled.size >= head.size:
-            raise Denial(Code.CONSISTENCY_MISSING, f"a stapled proof of {stapled.origin} does not lead to the artifact's head")
+            raise Denial(
+                Code.CONSISTENCY_MISSING, f"a stapled proof of {stapled.origin} does not lead to the artifact's head"
+            )
         try:
             merkle.check_consistency(stapled.size, head.size, stapled.root, head.root, stapled.path)
         except (MalformedError, NotProvenError) as error:
@@ -100,7 +111,10 @@ def check_continuity(case: Case) -> str:
         known = case.memory.heads.get(head.origin)
         if known is not None:
             _compare(case, known, head)
-    return "; ".join(f"continues {origin} from {known.size} leaves" for origin, known in _remembered(case)) or "first head of its log"
+    return (
+        "; ".join(f"continues {origin} from {known.size} leaves" for origin, known in _remembered(case))
+        or "first head of its log"
+    )
 
 
 def _remembered(case: Case) -> Iterator[tuple[str, KnownHead]]:
@@ -121,7 +135,7 @@ def _head(case: Case, presented: Receipt, root: bytes) -> KnownHead:
 
 
 def _is_remembered(case: Case, head: KnownHead) -> bool:
-    """Say whether this very head, by all its bytes and under this very trust policy, was verified before (profile 20a)."""
+    """Say whether this very head, by all its bytes and under this very trust policy, was verified before."""
     known = None if case.memory is None else case.memory.heads.get(head.origin)
     return known is not None and known._replace(note=None) == head
 
@@ -153,9 +167,7 @@ def _quorum_time(case: Case, origin: str, cosigned: dict[NoteKey, int]) -> int:
 def _compare(case: Case, known: KnownHead, head: KnownHead) -> None:
     if head.size == known.size:
         if head.root != known.root:
-            raise Denial(
-                Code.LOG_FORK, f"{head.origin} signed two roots for size {head.size}", Evidence(known, head)
-            )
+            raise Denial(Code.LOG_FORK, f"{head.origin} signed two roots for size {head.size}", Evidence(known, head))
         return
     older, newer = (known, head) if known.size < head.size else (head, known)
     if older.iat > newer.iat:
@@ -173,10 +185,12 @@ def _compare(case: Case, known: KnownHead, head: KnownHead) -> None:
             return
         # The newer head, which the log signed, commits to another root for the older size than the log signed then.
         if proof.root2 == newer.root:
-            raise Denial(Code.LOG_FORK, f"{head.origin} signed two histories of {older.size} leaves", Evidence(known, head))
+            raise Denial(
+                Code.LOG_FORK, f"{head.origin} signed two histories of {older.size} leaves", Evidence(known, head)
+            )
     raise Denial(
         Code.CONSISTENCY_MISSING,
-        f"no proof that the head of {head.origin} with {head.size} leaves continues the remembered one with {known.size}",
+        f"no proof that the head of {head.origin} with {head.size} leaves continues the one with {known.size}",
     )
 
 

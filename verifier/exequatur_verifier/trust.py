@@ -1,7 +1,7 @@
 """The trust policy: what one runtime believes, as a TOML file that a reader can check (specs/06).
 
-All keys stand in it, as base64 of a COSE_Key or as a C2SP verifier key; an unknown field is an error. Nothing in a bundle can
-add to it. Its digest, the SHA-256 of the file's bytes, goes into every verification record.
+All keys stand in it, as base64 of a COSE_Key or as a C2SP verifier key; an unknown field is an error. Nothing in a
+bundle can add to it. Its digest, the SHA-256 of the file's bytes, goes into every verification record.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from .note import NoteKey, SignatureType
 
 
 class Issuer(NamedTuple):
-    """An authority: the keys it signs with, the action types it may permit, the range of log indices it may do so in."""
+    """An authority: its keys, the action types it may permit, the range of log indices that it may do so in."""
 
     iss: str
     keys: tuple[PublicKey, ...]
@@ -65,7 +65,7 @@ class PolicyTrust(NamedTuple):
 
 
 class EnforcementTrust(NamedTuple):
-    """Primitives that must be on offer for any action, and whether the home must be out of the governed process's reach."""
+    """Primitives that must be on offer for any action, and whether the home must be out of a process's reach."""
 
     required: tuple[str, ...] = ()
     protected_home: bool = False

@@ -3,7 +3,7 @@
 A verdict has no truth value. It says what would be admitted; only the gate's ``admit`` turns it into a permit to start.
 """
 
-from enum import Enum
+from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from .memory import Clock, KnownHead, KnownPolicy
@@ -21,63 +21,116 @@ class Condition(Enum):
 
 
 class Code(Enum):
-    """The deny codes, each with the condition it belongs to."""
+    """The deny codes."""
 
-    condition: Condition
+    ARTIFACT_MISSING = auto()
+    ARTIFACT_TOO_LARGE = auto()
+    ARTIFACT_MALFORMED = auto()
+    KIND_MISMATCH = auto()
+    UNSUPPORTED = auto()
+    ISSUER_UNTRUSTED = auto()
+    SIGNATURE_INVALID = auto()
+    RECEIPT_MISSING = auto()
+    LOG_UNTRUSTED = auto()
+    RECEIPT_INVALID = auto()
+    CHECKPOINT_INVALID = auto()
+    WITNESS_QUORUM = auto()
+    CHECKPOINT_STALE = auto()
+    CONSISTENCY_MISSING = auto()
+    LOG_FORK = auto()
+    LOG_ROLLBACK = auto()
+    NOT_YET_VALID = auto()
+    EXPIRED = auto()
+    CLOCK_ROLLBACK = auto()
+    TIME_IN_FUTURE = auto()
+    AUDIENCE_MISMATCH = auto()
+    RUNTIME_MISMATCH = auto()
+    ACTION_MISMATCH = auto()
+    CONSTRAINT_VIOLATED = auto()
+    FACT_MISMATCH = auto()
+    ENFORCEMENT_UNAVAILABLE = auto()
+    POLICY_UNTRUSTED = auto()
+    POLICY_STALE = auto()
+    APPROVAL_MISSING = auto()
+    APPROVAL_INVALID = auto()
+    DELEGATION_INVALID = auto()
+    STATUS_STALE = auto()
+    STATUS_ROLLBACK = auto()
+    REVOKED = auto()
+    USES_EXHAUSTED = auto()
+    STATE_UNAVAILABLE = auto()
+    SPOOL_STALE = auto()
+    POLICY_FORBID = auto()
+    POLICY_DEFAULT_DENY = auto()
+    POLICY_ERROR = auto()
+    POLICY_NO_DECISION = auto()
+    INTERNAL_ERROR = auto()
 
-    def __new__(cls, condition: Condition) -> "Code":
-        """Make the code's name its value, so that every code is distinct although conditions repeat."""
-        member = object.__new__(cls)
-        member._value_ = len(cls.__members__)
-        member.condition = condition
-        return member
-
-    ARTIFACT_MISSING = Condition.ARTIFACT_MISSING
-    ARTIFACT_TOO_LARGE = Condition.ARTIFACT_MISSING
-    ARTIFACT_MALFORMED = Condition.ARTIFACT_MISSING
-    KIND_MISMATCH = Condition.ARTIFACT_MISSING
-    UNSUPPORTED = Condition.ARTIFACT_MISSING
-    ISSUER_UNTRUSTED = Condition.SCOPE_INVALID
-    SIGNATURE_INVALID = Condition.ARTIFACT_MISSING
-    RECEIPT_MISSING = Condition.CONTINUITY_BROKEN
-    LOG_UNTRUSTED = Condition.CONTINUITY_BROKEN
-    RECEIPT_INVALID = Condition.CONTINUITY_BROKEN
-    CHECKPOINT_INVALID = Condition.CONTINUITY_BROKEN
-    WITNESS_QUORUM = Condition.CONTINUITY_BROKEN
-    CHECKPOINT_STALE = Condition.CONTINUITY_BROKEN
-    CONSISTENCY_MISSING = Condition.CONTINUITY_BROKEN
-    LOG_FORK = Condition.CONTINUITY_BROKEN
-    LOG_ROLLBACK = Condition.CONTINUITY_BROKEN
-    NOT_YET_VALID = Condition.SCOPE_INVALID
-    EXPIRED = Condition.SCOPE_INVALID
-    CLOCK_ROLLBACK = Condition.CONTINUITY_BROKEN
-    TIME_IN_FUTURE = Condition.CONTINUITY_BROKEN
-    AUDIENCE_MISMATCH = Condition.RUNTIME_MISMATCH
-    RUNTIME_MISMATCH = Condition.RUNTIME_MISMATCH
-    ACTION_MISMATCH = Condition.RUNTIME_MISMATCH
-    CONSTRAINT_VIOLATED = Condition.SCOPE_INVALID
-    FACT_MISMATCH = Condition.RUNTIME_MISMATCH
-    ENFORCEMENT_UNAVAILABLE = Condition.RUNTIME_MISMATCH
-    POLICY_UNTRUSTED = Condition.POLICY_FAILS
-    POLICY_STALE = Condition.POLICY_FAILS
-    APPROVAL_MISSING = Condition.POLICY_FAILS
-    APPROVAL_INVALID = Condition.POLICY_FAILS
-    DELEGATION_INVALID = Condition.SCOPE_INVALID
-    STATUS_STALE = Condition.CONTINUITY_BROKEN
-    STATUS_ROLLBACK = Condition.CONTINUITY_BROKEN
-    REVOKED = Condition.SCOPE_INVALID
-    USES_EXHAUSTED = Condition.SCOPE_INVALID
-    STATE_UNAVAILABLE = Condition.CONTINUITY_BROKEN
-    SPOOL_STALE = Condition.CONTINUITY_BROKEN
-    POLICY_FORBID = Condition.POLICY_FAILS
-    POLICY_DEFAULT_DENY = Condition.POLICY_FAILS
-    POLICY_ERROR = Condition.POLICY_FAILS
-    POLICY_NO_DECISION = Condition.POLICY_FAILS
-    INTERNAL_ERROR = Condition.CONTINUITY_BROKEN
+    @property
+    def condition(self) -> Condition:
+        """The condition on which this denies."""
+        return _CONDITION_OF[self]
 
 
-class Denial(Exception):
-    """A step's finding that ends in a denial: its code, what happened, and evidence of a log's misbehaviour if there is any."""
+_CODES: Final = {
+    Condition.ARTIFACT_MISSING: (
+        Code.ARTIFACT_MISSING,
+        Code.ARTIFACT_TOO_LARGE,
+        Code.ARTIFACT_MALFORMED,
+        Code.KIND_MISMATCH,
+        Code.UNSUPPORTED,
+        Code.SIGNATURE_INVALID,
+    ),
+    Condition.POLICY_FAILS: (
+        Code.POLICY_UNTRUSTED,
+        Code.POLICY_STALE,
+        Code.APPROVAL_MISSING,
+        Code.APPROVAL_INVALID,
+        Code.POLICY_FORBID,
+        Code.POLICY_DEFAULT_DENY,
+        Code.POLICY_ERROR,
+        Code.POLICY_NO_DECISION,
+    ),
+    Condition.RUNTIME_MISMATCH: (
+        Code.AUDIENCE_MISMATCH,
+        Code.RUNTIME_MISMATCH,
+        Code.ACTION_MISMATCH,
+        Code.FACT_MISMATCH,
+        Code.ENFORCEMENT_UNAVAILABLE,
+    ),
+    Condition.SCOPE_INVALID: (
+        Code.ISSUER_UNTRUSTED,
+        Code.NOT_YET_VALID,
+        Code.EXPIRED,
+        Code.CONSTRAINT_VIOLATED,
+        Code.DELEGATION_INVALID,
+        Code.REVOKED,
+        Code.USES_EXHAUSTED,
+    ),
+    Condition.CONTINUITY_BROKEN: (
+        Code.RECEIPT_MISSING,
+        Code.LOG_UNTRUSTED,
+        Code.RECEIPT_INVALID,
+        Code.CHECKPOINT_INVALID,
+        Code.WITNESS_QUORUM,
+        Code.CHECKPOINT_STALE,
+        Code.CONSISTENCY_MISSING,
+        Code.LOG_FORK,
+        Code.LOG_ROLLBACK,
+        Code.CLOCK_ROLLBACK,
+        Code.TIME_IN_FUTURE,
+        Code.STATUS_STALE,
+        Code.STATUS_ROLLBACK,
+        Code.STATE_UNAVAILABLE,
+        Code.SPOOL_STALE,
+        Code.INTERNAL_ERROR,
+    ),
+}
+_CONDITION_OF: Final = {code: condition for condition, codes in _CODES.items() for code in codes}
+
+
+class Denial(Exception):  # noqa: N818 - named for what it is: no error, but a step's finding
+    """A finding that ends in a denial: its code, what happened, and evidence against a log if there is any."""
 
     def __init__(self, code: Code, detail: str, evidence: "Evidence | None" = None) -> None:
         super().__init__(f"{code.name}: {detail}")
@@ -119,7 +172,10 @@ class Learned(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The result of ``verify``: every step in order, and what was learned. ``statement`` is the artifact, once it parses."""
+    """What ``verify`` found: every step in order, and what was learned.
+
+    ``statement`` is the artifact, once it parses.
+    """
 
     steps: tuple[StepResult, ...]
     statement: Statement | None

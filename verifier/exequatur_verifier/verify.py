@@ -2,9 +2,9 @@
 
     verify(bundle, action, facts, trust, memory, proofs, now) -> Verdict
 
-It is pure: bytes and values in, a verdict out; no file, network, clock or randomness. It never raises on input, it performs
-every step that can be performed, and the first failure decides. Step 15, which reserves a use and remembers what was
-learned, is the gate's ``admit``, and nothing runs on a verdict alone.
+It is pure: bytes and values in, a verdict out; no file, network, clock or randomness. It never raises on input, it
+performs every step that can be performed, and the first failure decides. Step 15, which reserves a use and remembers
+what was learned, is the gate's ``admit``, and nothing runs on a verdict alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,8 +62,9 @@ def verify(
 ) -> Verdict:
     """Return the verdict on a bundle for the action about to run.
 
-    ``action`` and ``facts`` are what was measured, never what the bundle says. ``memory`` is what this runtime remembers;
-    with ``None`` step 6 is reported as "no memory". ``proofs`` are consistency proofs from elsewhere. ``now`` is the clock.
+    ``action`` and ``facts`` are what was measured, never what the bundle says. ``memory`` is what this runtime
+    remembers; with ``None`` step 6 is reported as "no memory". ``proofs`` are consistency proofs from elsewhere.
+    ``now`` is the clock.
 
     Not checked here: whether uses remain, and whether unflushed records are within bounds (both step 15).
     """
@@ -80,7 +81,7 @@ def verify(
         except Denial as denial:
             results.append(StepResult(step.number, step.name, FAILED, denial.detail, denial.code))
             evidence = evidence or denial.evidence
-        except Exception as error:  # the outermost edge: whatever was not foreseen is a denial
+        except Exception as error:  # noqa: BLE001 - the outermost edge: whatever was not foreseen is a denial
             detail = f"{type(error).__name__} in this step; please report it"
             results.append(StepResult(step.number, step.name, FAILED, detail, Code.INTERNAL_ERROR))
         else:
@@ -99,5 +100,5 @@ def verify(
 
 
 def _learned(case: Case) -> Learned:
-    """Return what an admitted artifact teaches: heads, the latest signed time, the policy. Of a denied one it is not used."""
+    """Return what an admitted artifact teaches: heads, the latest signed time, the policy."""
     return Learned(tuple(case.heads.values()), max(case.signed_times, default=0), case.policy, case.now)

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.audit import audit, to_object
+from exequatur_cli.main import EXIT_DENIED, home_of, output_of, with_home
 from exequatur_gate.home import locate
-
-from ..audit import audit
-from ..main import EXIT_DENIED, home_of, output_of, with_home
 
 
 @click.command("audit")
@@ -21,7 +20,7 @@ def command(ctx: click.Context, directory: Path | None) -> int:
     path = Path(locate(None if named is None else str(named)))
     with output.progress("audit") as progress:
         report = audit(path, progress.stage)
-    output.result({"ok": report.ok, **report._asdict()})
+    output.result(to_object(report))
     decisions = report.decisions
     output.text(f"{report.origin}: {report.size} entries, root {report.root.hex()}")
     output.rows(
@@ -35,7 +34,7 @@ def command(ctx: click.Context, directory: Path | None) -> int:
         ]
     )
     for finding in report.findings:
-        place = "" if finding.index is None else f" at entry {finding.index}"
+        place = "" if finding.leaf_index is None else f" at entry {finding.leaf_index}"
         output.text(f"{output.paint(finding.code, 'deny')}{place}: {finding.detail}")
     output.text(output.paint("ok", "allow") if report.ok else output.paint("not ok", "deny"))
     return 0 if report.ok else EXIT_DENIED

@@ -4,22 +4,27 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.home import open_home
+from exequatur_cli.issuing import authorize
+from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
+from exequatur_cli.runtime import measure, read_action
+from exequatur_cli.timing import DURATION
 from exequatur_issuer.authorize import Refused
-
-from ..home import open_home
-from ..issuing import authorize
-from ..main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
-from ..runtime import measure, read_action
-from ..timing import DURATION
 
 
 @click.command("authorize")
-@click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The bundle.")
-@click.option("--action", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The action, as a JSON file.")
+@click.option(
+    "-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The bundle."
+)
+@click.option(
+    "--action", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The action, as a JSON file."
+)
 @click.option("--for", "runtime", default="local", show_default=True, help="A runtime in the home's authority.toml.")
 @click.option("--ttl", type=DURATION, help="Valid for at most this long, as 90s, 5m, 1h; it only narrows.")
 @click.option("--uses", type=click.IntRange(1), help="For at most so many executions; it only narrows.")
-@click.option("--claim", "claims", multiple=True, metavar="NAME", help="A condition that you vouch for, read by policy.")
+@click.option(
+    "--claim", "claims", multiple=True, metavar="NAME", help="A condition that you vouch for, read by policy."
+)
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD…]")
 @with_home
@@ -58,17 +63,31 @@ def command(
             uses=uses,
         )
     if isinstance(answer, Refused):
-        output.result({"issued": False, "code": answer.code, "detail": answer.detail, "decision": answer.decision,
-                       "explanation": list(answer.explanation)})
+        output.result(
+            {
+                "issued": False,
+                "code": answer.code,
+                "detail": answer.detail,
+                "decision": answer.decision,
+                "explanation": list(answer.explanation),
+            }
+        )
         output.text(f"{output.paint('denied', 'deny')} {answer.code}: {answer.detail}")
         for sentence in answer.explanation:
             output.text(f"  {sentence}")
         return EXIT_DENIED
     target.write_bytes(answer.bundle)
     output.result(
-        {"issued": True, "file": str(target), "subject": answer.subject, "request": answer.request,
-         "decision": answer.decision, "authorization": answer.authorization, "expires": answer.expires,
-         "uses": answer.uses}
+        {
+            "issued": True,
+            "file": str(target),
+            "subject": answer.subject,
+            "request": answer.request,
+            "decision": answer.decision,
+            "authorization": answer.authorization,
+            "expires": answer.expires,
+            "uses": answer.uses,
+        }
     )
     output.text(f"{target}: {len(answer.bundle)} bytes, {answer.uses} use(s), until {answer.expires}")
     output.rows([("case", answer.subject), ("authorization", answer.authorization.hex())])

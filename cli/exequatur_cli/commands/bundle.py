@@ -5,10 +5,9 @@ from typing import Any
 
 import click
 
+from exequatur_cli.main import home_of, output_of, with_home
 from exequatur_verifier import bundle, cbor, constraints, receipt, schema, statement
 from exequatur_verifier.shape import plain as plain_record
-
-from ..main import home_of, output_of, with_home
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -32,7 +31,13 @@ def show(ctx: click.Context, file: Path) -> None:
     described: dict[str, Any] = {
         "artifact": statement_object(artifact),
         "receipts": [
-            {"iss": one.iss, "origin": one.origin, "index": one.inclusion.leaf_index, "size": one.inclusion.size, "iat": one.iat}
+            {
+                "iss": one.iss,
+                "origin": one.origin,
+                "index": one.inclusion.leaf_index,
+                "size": one.inclusion.size,
+                "iat": one.iat,
+            }
             for one in heads
         ],
         "terms": plain_record(constraints.decode_terms(decoded.terms)),
@@ -63,9 +68,9 @@ def show(ctx: click.Context, file: Path) -> None:
 @click.pass_context
 def split(ctx: click.Context, file: Path, directory: Path) -> None:
     """Write each part of a bundle into a new directory, as its own file."""
-    from exequatur_issuer import bundles
+    from exequatur_issuer import parts
 
-    written = bundles.split(bundle.decode(file.read_bytes()), directory)
+    written = parts.split(bundle.decode(file.read_bytes()), directory)
     output = output_of(ctx)
     output.result({"files": [str(path) for path in written]})
     for path in written:
@@ -79,9 +84,9 @@ def split(ctx: click.Context, file: Path, directory: Path) -> None:
 @click.pass_context
 def join(ctx: click.Context, directory: Path, file: Path) -> None:
     """Put the parts that `split` wrote together again."""
-    from exequatur_issuer import bundles
+    from exequatur_issuer import parts
 
-    data = bundle.encode(bundles.join(directory))
+    data = bundle.encode(parts.join(directory))
     file.write_bytes(data)
     output = output_of(ctx)
     output.result({"file": str(file), "bytes": len(data)})
@@ -90,17 +95,19 @@ def join(ctx: click.Context, directory: Path, file: Path) -> None:
 
 @command.command()
 @click.argument("file", type=_FILE)
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="Where to; default: FILE.")
+@click.option(
+    "-o", "--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="Where to; default: FILE."
+)
 @with_home
 @click.pass_context
 def refresh(ctx: click.Context, file: Path, target: Path | None) -> None:
     """Renew a bundle's proof: the same artifact, under the log's current head."""
+    from exequatur_cli.home import open_home
+    from exequatur_cli.wiring import AuthorityLog
     from exequatur_issuer import bundles
 
-    from ..home import open_home
-
     with open_home(home_of(ctx)) as home:
-        data = bundles.refresh(file.read_bytes(), home.issuer_log())
+        data = bundles.refresh(file.read_bytes(), AuthorityLog(home.log))
     (target or file).write_bytes(data)
     output = output_of(ctx)
     output.result({"file": str(target or file), "bytes": len(data)})
@@ -108,6 +115,7 @@ def refresh(ctx: click.Context, file: Path, target: Path | None) -> None:
 
 
 def statement_object(parsed: statement.Statement) -> dict[str, Any]:
+    """Return a decoded statement as a JSON object."""
     return {
         "id": parsed.id,
         "kind": parsed.kind.value,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..main import output_of, with_home
+from exequatur_cli.audit import to_object
+from exequatur_cli.main import output_of, with_home
 
 
 @click.command("demo")
@@ -16,11 +17,15 @@ from ..main import output_of, with_home
 @click.pass_context
 def command(ctx: click.Context, keep: Path | None) -> int:
     """Govern a real command, then provoke each of the five fail-closed conditions, and audit what happened."""
-    from .. import demo
+    from exequatur_cli import demo
 
     output = output_of(ctx)
     with ExitStack() as stack:
-        place = keep.absolute() if keep is not None else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exequatur-")))
+        place = (
+            keep.absolute()
+            if keep is not None
+            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exequatur-")))
+        )
         argv = demo.command_of_this_machine()
         output.text("A home is founded: keys, log, policy, trust, memory.", "name")
         stage = demo.Stage.build(place / "home")
@@ -54,5 +59,5 @@ def command(ctx: click.Context, keep: Path | None) -> int:
         if not report.ok:
             raise demo.DemonstrationError(f"the audit found {report.findings}")
         output.text("ok", "allow")
-        output.result({"case": subject, "denials": denials, "audit": {"ok": report.ok, **report._asdict()}})
+        output.result({"case": subject, "denials": denials, "audit": to_object(report)})
     return 0

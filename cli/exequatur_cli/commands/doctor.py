@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.main import EXIT_DENIED, home_of, output_of, with_home
 from exequatur_gate.home import HomeRefusedError, check, locate
 from exequatur_verifier import constraints, host
 from exequatur_verifier.trust import parse as parse_trust
-
-from ..main import EXIT_DENIED, home_of, output_of, with_home
 
 # Until 3.51.3 (and 3.44.6, 3.50.7), resetting a write-ahead log could corrupt a file that several processes write.
 _SQLITE_FIXED = ((3, 51, 3), (3, 44, 6), (3, 50, 7))
@@ -42,12 +41,20 @@ def command(ctx: click.Context) -> int:
     else:
         warnings.append(f"there is no home in {path}; make one with `exequatur init`")
     output.result(
-        {"versions": versions, "enforcement": {"offered": offered, "missing": missing}, "home": path, "refused": refused,
-         "warnings": warnings}
+        {
+            "versions": versions,
+            "enforcement": {"offered": offered, "missing": missing},
+            "home": path,
+            "refused": refused,
+            "warnings": warnings,
+        }
     )
     output.rows([(name, version) for name, version in versions.items()], indent="")
     output.text()
-    output.rows([("home", path), ("enforced", ", ".join(offered)), ("not here", ", ".join(missing) or "nothing is missing")], indent="")
+    output.rows(
+        [("home", path), ("enforced", ", ".join(offered)), ("not here", ", ".join(missing) or "nothing is missing")],
+        indent="",
+    )
     for warning in warnings:
         output.text(f"mind: {warning}")
     if refused is not None:
@@ -67,10 +74,10 @@ def _sqlite_warning() -> list[str]:
     version = sqlite3.sqlite_version_info
     if version >= _SQLITE_FIXED[0] or any(version[:2] == fixed[:2] and version >= fixed for fixed in _SQLITE_FIXED):
         return []
-    return [
-        f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug (fixed in 3.51.3): open log.db and state.db with exequatur "
-        "only, which checkpoints under its own lock; the sqlite3 shell does not"
-    ]
+    advice = (
+        "open log.db and state.db with exequatur only, which checkpoints under its own lock; the sqlite3 shell does not"
+    )
+    return [f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug (fixed in 3.51.3): {advice}"]
 
 
 def _trust_warnings(path: Path) -> list[str]:
@@ -78,8 +85,8 @@ def _trust_warnings(path: Path) -> list[str]:
     found = []
     if trust.quorum is None:
         found.append(
-            "trust names no witness quorum: a log that shows different histories to different runtimes is noticed only by "
-            "memory, and by auditors who compare the heads in verification records"
+            "trust names no witness quorum: a log that shows different histories to different runtimes is noticed "
+            "only by memory, and by auditors who compare the heads in verification records"
         )
     if not trust.enforcement.protected_home:
         found.append("what runs has this user's rights and could reach the home; records say `gate: unprotected`")

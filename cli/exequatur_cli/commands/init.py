@@ -4,19 +4,20 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.main import home_of, output_of, with_home
 from exequatur_gate.home import locate
-
-from ..main import home_of, output_of, with_home
 
 
 @click.command("init")
 @click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False))
-@click.option("--leeway", default=60, show_default=True, type=click.IntRange(0, 3600), help="Seconds that clocks may differ.")
+@click.option(
+    "--leeway", default=60, show_default=True, type=click.IntRange(0, 3600), help="Seconds that clocks may differ."
+)
 @with_home
 @click.pass_context
 def command(ctx: click.Context, directory: Path | None, leeway: int) -> None:
     """Make a home in DIRECTORY: keys, log, policy, trust and memory. Without one, the home that commands look for."""
-    from .. import founding
+    from exequatur_cli import founding
 
     output = output_of(ctx)
     named = directory or home_of(ctx)

@@ -4,11 +4,10 @@ import sys
 
 import click
 
+from exequatur_cli.home import open_home
+from exequatur_cli.lineage import FORMATS, collect, newest_subject, to_object, tree
+from exequatur_cli.main import Unavailable, home_of, output_of, with_home
 from exequatur_log.blocking import BlockingLog
-
-from ..home import open_home
-from ..lineage import FORMATS, collect, newest_subject, to_object, tree
-from ..main import Unavailable, home_of, output_of, with_home
 
 
 @click.command("lineage")
@@ -18,7 +17,7 @@ from ..main import Unavailable, home_of, output_of, with_home
 @click.pass_context
 def command(ctx: click.Context, case: str | None, form: str) -> None:
     """Show the records of one execution and their links: by its URN, by any record id of it, or the newest case."""
-    from .log import place_of
+    from exequatur_cli.commands.log import place_of
 
     output = output_of(ctx)._replace(json=output_of(ctx).json or form == "json")
     with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_path) as log:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.home import open_home
+from exequatur_cli.main import EXIT_DENIED, home_of, output_of, with_home
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import Refused
 from exequatur_verifier import statement
-
-from ..home import open_home
-from ..main import EXIT_DENIED, home_of, output_of, with_home
 
 
 @click.group("log")
@@ -29,7 +28,9 @@ def _reading(ctx: click.Context) -> Iterator[BlockingLog]:
 
 @command.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--receipts", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Write each receipt here.")
+@click.option(
+    "--receipts", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Write each receipt here."
+)
 @with_home
 @click.pass_context
 def append(ctx: click.Context, files: tuple[Path, ...], receipts: Path | None) -> int:
@@ -53,12 +54,14 @@ def append(ctx: click.Context, files: tuple[Path, ...], receipts: Path | None) -
 
 @command.command()
 @click.argument("place")
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write the statement here.")
+@click.option(
+    "-o", "--output", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write the statement here."
+)
 @with_home
 @click.pass_context
 def get(ctx: click.Context, place: str, target: Path | None) -> None:
     """Show the entry at an index or of a record id; with -o, write the signed statement."""
-    from .bundle import statement_object
+    from exequatur_cli.commands.bundle import statement_object
 
     output = output_of(ctx)
     with _reading(ctx) as log:
@@ -68,13 +71,17 @@ def get(ctx: click.Context, place: str, target: Path | None) -> None:
     described = statement_object(statement.parse(entry.statement))
     output.result({"index": entry.leaf_index, "leaf": entry.leaf_hash, **described})
     output.text(f"entry {entry.leaf_index}: {entry.kind} {entry.record_id.hex()}")
-    output.rows([("subject", entry.sub), ("issuer", entry.iss), ("signed by", entry.key_id.hex()), ("at", str(entry.iat))])
+    output.rows(
+        [("subject", entry.sub), ("issuer", entry.iss), ("signed by", entry.key_id.hex()), ("at", str(entry.iat))]
+    )
     output.rows((name, str(value)) for name, value in sorted(described["record"].items()) if name not in ("v", "links"))
 
 
 @command.command()
 @click.argument("place")
-@click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The receipt.")
+@click.option(
+    "-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The receipt."
+)
 @click.option("--fresh", is_flag=True, help="Under the current head, instead of the receipt that was frozen at commit.")
 @with_home
 @click.pass_context

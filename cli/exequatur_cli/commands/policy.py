@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from ..home import now, open_home, unique
-from ..main import EXIT_DENIED, home_of, output_of, with_home
-from ..timing import DURATION
+from exequatur_cli.home import now, open_home, unique
+from exequatur_cli.main import EXIT_DENIED, home_of, output_of, with_home
+from exequatur_cli.timing import DURATION
 
 
 @click.group("policy")
@@ -42,7 +42,9 @@ def check(ctx: click.Context, directory: Path | None) -> int:
             "digests": found.digests(),
         }
     )
-    output.text(f"{directory}: {len(engine.policies)} policies, valid under their schema ({engine.name} {engine.version})")
+    output.text(
+        f"{directory}: {len(engine.policies)} policies, valid under their schema ({engine.name} {engine.version})"
+    )
     output.rows((policy.effect, policy.id, policy.annotations.get("doc", "")) for policy in engine.policies)
     return 0
 
@@ -77,7 +79,14 @@ def publish_(ctx: click.Context, directory: Path | None, delay: int | None) -> N
     parsed = statement.parse(signed)
     assert isinstance(parsed.record, Policy)
     record = parsed.record
-    output.result({"record": parsed.id, "set": record.set, "epoch": record.epoch, "activation": record.activation,
-                   "index": registered.leaf_index})
+    output.result(
+        {
+            "record": parsed.id,
+            "set": record.set,
+            "epoch": record.epoch,
+            "activation": record.activation,
+            "index": registered.leaf_index,
+        }
+    )
     output.text(f"epoch {record.epoch} of {record.set}, in force " + (f"from {record.activation}" if delay else "now"))
     output.rows([("record", parsed.id.hex()), ("entry", str(registered.leaf_index))])

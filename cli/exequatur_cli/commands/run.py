@@ -7,31 +7,41 @@ from typing import Any
 
 import click
 
+from exequatur_cli.home import Home, open_home
+from exequatur_cli.issuing import authorize
+from exequatur_cli.main import home_of, output_of, with_home
+from exequatur_cli.output import Output, plain
+from exequatur_cli.runtime import measure
 from exequatur_gate.run import DENIED, Run, run
 from exequatur_issuer.authorize import Issued, Refused
 from exequatur_verifier.host import CommandNotFoundError
 
-from ..home import Home, open_home
-from ..issuing import authorize
-from ..main import home_of, output_of, with_home
-from ..output import Output, plain
-from ..runtime import measure
-
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
-@click.option("--bundle", "bundle_file", type=click.Path(path_type=Path, dir_okay=False), help="Authorized elsewhere; verify and execute.")
-@click.option("--claim", "claims", multiple=True, metavar="NAME", help="A condition that you vouch for, read by policy.")
+@click.option(
+    "--bundle",
+    "bundle_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Authorized elsewhere; verify and execute.",
+)
+@click.option(
+    "--claim", "claims", multiple=True, metavar="NAME", help="A condition that you vouch for, read by policy."
+)
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] CMD…")
 @with_home
 @click.pass_context
 def command(
-    ctx: click.Context, bundle_file: Path | None, claims: tuple[str, ...], passphrase_file: Path | None, command_line: tuple[str, ...]
+    ctx: click.Context,
+    bundle_file: Path | None,
+    claims: tuple[str, ...],
+    passphrase_file: Path | None,
+    command_line: tuple[str, ...],
 ) -> int:
     """Run CMD if policy permits it: request, decision, artifact, log, offline verification, execution, outcome.
 
-    stdout is CMD's alone; the case goes to stderr, and so does the object of --json, because stdout is taken. The exit status
-    is CMD's, 128+n when it died of signal n, and 77 when it was denied and nothing ran.
+    stdout is CMD's alone; the case goes to stderr, and so does the object of --json, because stdout is taken. The exit
+    status is CMD's, 128+n when it died of signal n, and 77 when it was denied and nothing ran.
     """
     output = output_of(ctx)
     with open_home(home_of(ctx), passphrase_file, enforcing=True) as home:
@@ -43,7 +53,11 @@ def command(
         except CommandNotFoundError as error:
             raise click.UsageError(str(error)) from None
         answer = authorize(
-            home, descriptor, facts.measured, runtime=home.settings.runtimes["local"], claims=dict.fromkeys(claims, True)
+            home,
+            descriptor,
+            facts.measured,
+            runtime=home.settings.runtimes["local"],
+            claims=dict.fromkeys(claims, True),
         )
         if isinstance(answer, Refused):
             return _report_refusal(output, answer)
@@ -52,7 +66,9 @@ def command(
 
 def _execute(home: Home, bundle: bytes | None, command_line: tuple[str, ...]) -> Run:
     with home.gate() as gate:
-        return run(gate, bundle, [os.fsencode(argument) for argument in command_line], os.environb, os.getcwdb())
+        return run(
+            gate, bundle, [os.fsencode(argument) for argument in command_line], os.environb, os.fsencode(Path.cwd())
+        )
 
 
 def _report_refusal(output: Output, refused: Refused) -> int:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.main import EXIT_DENIED, EXIT_MALFORMED, Unavailable, home_of, output_of, with_home
+from exequatur_cli.output import show_verdict, verdict_object
+from exequatur_cli.runtime import NO_ACTION, measure, read_action, verdict_on
 from exequatur_gate import home as runtime_home
 from exequatur_gate.state import State
 from exequatur_verifier.constraints import Facts
@@ -12,15 +15,21 @@ from exequatur_verifier.trust import Trust
 from exequatur_verifier.trust import parse as parse_trust
 from exequatur_verifier.verdict import Code
 
-from ..main import EXIT_DENIED, EXIT_MALFORMED, Unavailable, home_of, output_of, with_home
-from ..output import show_verdict, verdict_object
-from ..runtime import NO_ACTION, measure, read_action, verdict_on
-
 
 @click.command("verify")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--trust", "trust_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A trust policy, and no memory.")
-@click.option("--action", "action_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The action, as a JSON file.")
+@click.option(
+    "--trust",
+    "trust_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A trust policy, and no memory.",
+)
+@click.option(
+    "--action",
+    "action_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The action, as a JSON file.",
+)
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD…]")
 @with_home
 @click.pass_context
@@ -29,7 +38,8 @@ def command(
 ) -> int:
     """Say whether the bundle FILE would be admitted for CMD (or an action), step by step, without a network.
 
-    CMD is measured, not run. A home lends its trust and its memory; with --trust nothing is remembered, and step 6 says so.
+    CMD is measured, not run. A home lends its trust and its memory; with --trust nothing is remembered, and step 6 says
+    so.
     """
     output = output_of(ctx)
     if action_file is not None and command_line:

@@ -1,0 +1,98 @@
+"""What the processes do that are killed, raced or starved. Each says what it was answered before it goes on."""
+
+import os
+import random
+import resource
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from exequatur_gate.gate import Gate
+from exequatur_gate.run import Run, run
+from exequatur_issuer import cedar
+from exequatur_log.batch import Answer
+from tests.faults.mortal import READY
+from tests.log import scene
+from tests.support.founded import ENVIRON, enter
+
+# Imported in the warm parent, although it is first needed in its children.
+__all__ = ["append", "cedar", "govern", "race", "requests", "starve"]
+
+
+def requests(number: int) -> list[bytes]:
+    """Return statements that no other process makes."""
+    return [scene.request(f"urn:scene:{os.urandom(16).hex()}") for _ in range(number)]
+
+
+def append(path: Path, seed: int, most: int | None, say: Connection) -> None:
+    """Register batches: say what is sent, then what it was answered. Without ``most``, until killed."""
+    draw = random.Random(seed)
+    with scene.reopen(path) as log:
+        say.send(READY)
+        batches = 0
+        while batches != most:
+            batch = requests(draw.choice((1, 1, 2, 3, 20)))
+            say.send(batch)
+            say.send(log.register_many(batch))
+            batches += 1
+
+
+def govern(home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, say: Connection) -> None:
+    """Run commands with their bundles and say what became of each, then wait to be killed."""
+    with enter(home) as entered, entered.gate() as gate:
+        say.send(READY)
+        for bundle, argv in presented:
+            say.send(_told(present(gate, bundle, argv, cwd)))
+        signal.pause()
+
+
+def race(
+    home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, barrier: Barrier, say: Connection
+) -> None:
+    """Present each bundle at the same moment as all the others."""
+    with enter(home) as entered, entered.gate() as gate:
+        for bundle, argv in presented:
+            barrier.wait(30)
+            say.send(_told(present(gate, bundle, argv, cwd)))
+
+
+def starve(path: Path, home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, say: Connection) -> None:
+    """Append and run with room on the disk, without it, and with it again."""
+    with scene.reopen(path) as log, enter(home) as entered, entered.gate() as gate:
+        batches = [requests(20) for _ in range(3)]
+        for number, (batch, (bundle, argv)) in enumerate(zip(batches, presented, strict=True)):
+            files = path.with_name("log.db-wal"), home / "state.db-wal"
+            with _no_room(min(file.stat().st_size for file in files), applies=number == 1):
+                answers: list[Answer] = log.register_many(batch)
+                made = present(gate, bundle, argv, cwd)
+            say.send((batch, answers, _told(made)))
+
+
+def present(gate: Gate, bundle: bytes, argv: Sequence[bytes], cwd: Path) -> Run:
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    try:
+        return run(gate, bundle, argv, ENVIRON, os.fsencode(cwd), (descriptor,) * 3)
+    finally:
+        os.close(descriptor)
+
+
+def _told(made: Run) -> tuple[int, str | None, bytes | None, bytes | None]:
+    """Return status, deny code, and the ids of the verification (or denial) and of the outcome."""
+    failure = made.decision.failure
+    code = None if failure is None or failure.code is None else failure.code.name
+    return made.status, code, made.decision.record, made.outcome
+
+
+@contextmanager
+def _no_room(size: int, *, applies: bool) -> Iterator[None]:
+    """Let no file grow beyond ``size`` bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if applies:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
