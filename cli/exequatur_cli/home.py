@@ -33,6 +33,8 @@ from . import settings
 from .settings import Settings
 from .wiring import AuthorityLog, GateLog
 
+# The types of action that a home's requester may ask for; what is permitted is policy's to say.
+ACTIONS: Final = ("http.request", "mcp.tool", "process.exec", "python.call")
 ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "requester", "runtime")
 
 

@@ -31,6 +31,7 @@ COMMANDS: Final = (
     "bundle",
     "demo",
     "doctor",
+    "enrol",
     "init",
     "lineage",
     "log",

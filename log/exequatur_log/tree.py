@@ -175,12 +175,13 @@ def consistency_spans(size1: int, size2: int) -> list[Span]:
 
 def plan(spans: Iterable[Span]) -> set[TileKey]:
     """Return the tiles that hold the spans."""
-    return {_locate(node)[0] for span in spans for node in span}
+    return {_tile(node) for span in spans for node in span}
 
 
 def compute(spans: Iterable[Span], fetched: Mapping[TileKey, bytes]) -> tuple[bytes, ...]:
     """Return the hash of each span from the tiles that ``plan`` named; raise ``FatalLogError`` if one falls short."""
-    return tuple(fold([_node(node, fetched) for node in span]) for span in spans)
+    known: dict[Node, bytes] = {}
+    return tuple(fold([_node(node, fetched, known) for node in span]) for span in spans)
 
 
 def partial_tiles(tiles_by_key: Mapping[TileKey, bytes], size: int) -> dict[TileKey, bytes]:
@@ -213,20 +214,28 @@ def _border(height: int, size: int) -> Span:
     return tuple(node for node in edge_span(size) if node.height < height)
 
 
-def _locate(node: Node) -> tuple[TileKey, int, int]:
-    """Return the tile that holds a node, and the position and the number of the hashes it is made of."""
+def _tile(node: Node) -> TileKey:
+    """Return the tile that holds a node, or what it is made of."""
     level, rest = divmod(node.height, _TILE_HEIGHT)
-    number, position = divmod(node.number << rest, tiles.WIDTH)
-    return (level, number), position, 1 << rest
+    return level, (node.number << rest) // tiles.WIDTH
 
 
-def _node(node: Node, fetched: Mapping[TileKey, bytes]) -> bytes:
-    key, position, count = _locate(node)
-    data = fetched.get(key, b"")
-    if len(data) < (position + count) * merkle.HASH_SIZE:
-        raise FatalLogError(f"tile {key[0]}/{key[1]} is missing or too short; run fsck")
-    starts = range(position * merkle.HASH_SIZE, (position + count) * merkle.HASH_SIZE, merkle.HASH_SIZE)
-    return tiles.subtree_root([data[start : start + merkle.HASH_SIZE] for start in starts])
+def _node(node: Node, fetched: Mapping[TileKey, bytes], known: dict[Node, bytes]) -> bytes:
+    """Return the hash of a node: read where a tile has it, else made of its two children."""
+    found = known.get(node)
+    if found is None:
+        height, number = node
+        if height % _TILE_HEIGHT:
+            left = _node(Node(height - 1, 2 * number), fetched, known)
+            found = merkle.node_hash(left, _node(Node(height - 1, 2 * number + 1), fetched, known))
+        else:
+            key = _tile(node)
+            start = number % tiles.WIDTH * merkle.HASH_SIZE
+            found = fetched.get(key, b"")[start : start + merkle.HASH_SIZE]
+            if len(found) < merkle.HASH_SIZE:
+                raise FatalLogError(f"tile {key[0]}/{key[1]} is missing or too short; run fsck")
+        known[node] = found
+    return found
 
 
 def _gains(level: int, first: int, hashes: Sequence[bytes]) -> dict[TileKey, bytes]:

@@ -19,7 +19,7 @@ from tests.log import scene
 from tests.support.founded import ENVIRON, enter
 
 # Imported in the warm parent, although it is first needed in its children.
-__all__ = ["append", "cedar", "govern", "race", "requests", "starve"]
+__all__ = ["append", "cedar", "govern", "race", "requests", "starve", "told"]
 
 
 def requests(number: int) -> list[bytes]:
@@ -45,7 +45,7 @@ def govern(home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: 
     with enter(home) as entered, entered.gate() as gate:
         say.send(READY)
         for bundle, argv in presented:
-            say.send(_told(present(gate, bundle, argv, cwd)))
+            say.send(told(present(gate, bundle, argv, cwd)))
         signal.pause()
 
 
@@ -56,7 +56,7 @@ def race(
     with enter(home) as entered, entered.gate() as gate:
         for bundle, argv in presented:
             barrier.wait(30)
-            say.send(_told(present(gate, bundle, argv, cwd)))
+            say.send(told(present(gate, bundle, argv, cwd)))
 
 
 def starve(path: Path, home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, say: Connection) -> None:
@@ -68,7 +68,7 @@ def starve(path: Path, home: Path, presented: Sequence[tuple[bytes, Sequence[byt
             with _no_room(min(file.stat().st_size for file in files), applies=number == 1):
                 answers: list[Answer] = log.register_many(batch)
                 made = present(gate, bundle, argv, cwd)
-            say.send((batch, answers, _told(made)))
+            say.send((batch, answers, told(made)))
 
 
 def present(gate: Gate, bundle: bytes, argv: Sequence[bytes], cwd: Path) -> Run:
@@ -79,7 +79,7 @@ def present(gate: Gate, bundle: bytes, argv: Sequence[bytes], cwd: Path) -> Run:
         os.close(descriptor)
 
 
-def _told(made: Run) -> tuple[int, str | None, bytes | None, bytes | None]:
+def told(made: Run) -> tuple[int, str | None, bytes | None, bytes | None]:
     """Return status, deny code, and the ids of the verification (or denial) and of the outcome."""
     failure = made.decision.failure
     code = None if failure is None or failure.code is None else failure.code.name

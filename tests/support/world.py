@@ -172,8 +172,11 @@ def trust_toml(
 
 def policy_record(epoch: int = 1, activation: int = NOW - 1000, approvals: int = 0) -> Policy:
     """Return a policy record."""
-    digests = [sha256(name.encode()).digest() for name in ("sources", "schema", "entities", "mapping")]
-    return Policy((), "urn:exequatur:policy:test", epoch, "cedar", *digests, activation, approvals)
+    sources, schema, entities, mapping = (
+        sha256(name.encode()).digest() for name in ("sources", "schema", "entities", "mapping")
+    )
+    name = "urn:exequatur:policy:test"
+    return Policy((), name, epoch, "cedar", sources, schema, entities, mapping, activation, approvals)
 
 
 def policy_statement(record: Policy | None = None, iat: int = NOW - 1000, owner: str = "owner") -> bytes:

@@ -1,0 +1,62 @@
+"""What is measured in a process of its own: a first proof, and an audit with the most memory that it ever held.
+
+    python -m tests.bench.fresh NAME ARGUMENT…      prints one JSON object
+
+Times are of the work alone, without the start of the interpreter and its imports.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from exequatur_cli.audit import audit
+from exequatur_log.blocking import BlockingLog, check_file
+from tests.data import ROOT
+
+
+def run(name: str, *arguments: object, python: Sequence[str] = (sys.executable, "-m", "tests.bench.fresh")) -> Any:
+    """Return what a fresh process printed; ``python`` is another program than this one."""
+    command = [*python, name, *map(str, arguments)]
+    return json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def _prove(path: str, kind: str, first: str, second: str) -> dict[str, Any]:
+    """Open a log and prove once: the inclusion of an entry, or the consistency of two sizes."""
+    opening = time.perf_counter()
+    with BlockingLog.open(Path(path)) as log:
+        opened = time.perf_counter()
+        prove = log.inclusion if kind == "inclusion" else log.consistency
+        found = prove(int(first), int(second))
+        proven = time.perf_counter()
+    return {"open": opened - opening, "prove": proven - opened, "path": [item.hex() for item in found]}
+
+
+def _audit(path: str) -> dict[str, Any]:
+    """Audit a home."""
+    begun = time.perf_counter()
+    report = audit(Path(path))
+    seconds = time.perf_counter() - begun
+    return {"ok": report.ok, "size": report.size, "seconds": seconds, "peak": _peak()}
+
+
+def _fsck(path: str) -> dict[str, Any]:
+    """Check a log file alone."""
+    begun = time.perf_counter()
+    findings = check_file(Path(path))
+    return {"ok": not findings, "seconds": time.perf_counter() - begun, "peak": _peak()}
+
+
+def _peak() -> float:
+    """Return the most memory that this process held, in MB; Linux counts it in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+WORKS: dict[str, Callable[..., dict[str, Any]]] = {"prove": _prove, "audit": _audit, "fsck": _fsck}
+
+if __name__ == "__main__":
+    print(json.dumps(WORKS[sys.argv[1]](*sys.argv[2:])))
