@@ -110,9 +110,9 @@ class Home:
     def gate(self) -> Gate:
         """Return the armed gate of the home's runtime, whose records go to the embedded log."""
         log = GateLog(self.log)
-        gate = Gate(runtime_home.load(str(self.path), self._passphrase), source=log, sink=log)
-        gate.state.check_not_behind(self.log.last_seq(gate.author.signer.public_key.thumbprint) or 0)
-        return gate
+        runtime = runtime_home.load(str(self.path), self._passphrase)
+        logged = self.log.last_seq(runtime.signer.public_key.thumbprint) or 0
+        return Gate(runtime, source=log, sink=log, logged_seq=logged)
 
     def policy_in_force(self, now: int) -> InForce:
         """Return the policy set that is in force at ``now``, loaded; raise ``NoPolicyError``."""

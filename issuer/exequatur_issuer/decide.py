@@ -24,7 +24,6 @@ from .mapping import MappingError, build_query
 from .obligations import ObligationError, Obligations, collect
 from .rules import Rules
 
-QUERY_TAG: Final = b"exequatur-query-v1"
 # Of the engine's words, where they are logged: enough to find the fault, and far from the limit of a statement.
 _MOST_ERRORS: Final = 8
 _ERROR_LENGTH: Final = 1000
@@ -101,7 +100,7 @@ def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InFo
         reasons=answer.policy_ids,
         errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),
         engine=Engine(policy.engine.name, policy.engine.version),
-        query=None if query is None else action.commitment(QUERY_TAG, salt, query.encode()),
+        query=None if query is None else action.commitment(action.QUERY_TAG, salt, query.encode()),
         now=now,
         code=answer.code,
     )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from .batch import Answer, Appender
 from .errors import Code, FatalLogError, Refused, StorageError
-from .intake import Checked, Intake
+from .intake import Intake
 
 MAX_BATCH: Final = 4096
 MAX_WAITING: Final = 16_384
@@ -43,8 +43,7 @@ class Sequencer:
         self._fatal: FatalLogError | None = None
         # How long a batch has taken of late, in seconds; the start is a guess that the first batches correct.
         self._pace = 0.005
-        self._handed: asyncio.Queue[tuple[list[_Ticket], list[Checked | Refused], float] | None] = asyncio.Queue(1)
-        self._stages = [asyncio.create_task(self._check()), asyncio.create_task(self._commit())]
+        self._task = asyncio.create_task(self._run())
 
     async def register(self, statement: bytes, deadline: float | None) -> Answer:
         """Return the answer to one statement, within ``deadline`` seconds if one is given."""
@@ -72,7 +71,7 @@ class Sequencer:
         """Refuse what comes from now on, finish what is waiting, and end."""
         self._closing = True
         self._wake.set()
-        await asyncio.gather(*self._stages)
+        await self._task
         self._intake.close()
 
     def _enqueue(self, statements: Sequence[bytes], due: float | None) -> asyncio.Future[list[Answer]]:
@@ -105,35 +104,21 @@ class Sequencer:
             self._wake.clear()
         return taken
 
-    async def _check(self) -> None:
-        """The first stage: take what is waiting, parse it, check its signatures."""
+    async def _run(self) -> None:
         while not (self._closing and not self._waiting):
             await self._wake.wait()
-            if not (tickets := self._take()):
+            tickets = self._take()
+            if not tickets:
                 continue
             begun = self._loop.time()
             try:
-                checked = await self._intake.check([item for ticket in tickets for item in ticket.statements])
-            except StorageError as error:
-                self._refuse(tickets, error)
-            except Exception as error:  # noqa: BLE001  (the edge of the log: the unforeseen stops it, and all are told)
-                self._stop(tickets, error)
-            else:
-                await self._handed.put((tickets, checked, begun))
-        await self._handed.put(None)
-
-    async def _commit(self) -> None:
-        """The second stage: register, and answer."""
-        while (handed := await self._handed.get()) is not None:
-            tickets, checked, begun = handed
-            try:
-                if self._fatal is not None:
-                    raise self._fatal
-                answers = await self._appender.register(checked)
+                with _uncollected():
+                    checked = await self._intake.check([item for ticket in tickets for item in ticket.statements])
+                    answers = await self._appender.register(checked)
             except StorageError as error:
                 self._refuse(tickets, error)
                 continue
-            except Exception as error:  # noqa: BLE001  (as above)
+            except Exception as error:  # noqa: BLE001  (the edge of the log: the unforeseen stops it, and all are told)
                 self._stop(tickets, error)
                 continue
             self._pace += (self._loop.time() - begun - self._pace) / 8

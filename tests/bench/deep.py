@@ -37,7 +37,7 @@ def trust(*, witnessed: bool) -> Trust:
 
 
 def plant(leaves: Sequence[bytes], number: int) -> Planted:
-    """Return where ``leaves``, a power of two of leaf hashes, stand in a tree of ``SIZE``; each number is another tree."""
+    """Return where ``leaves`` (hashes, a power of two of them) stand in a tree of ``SIZE``, another for each number."""
     rows = [list(leaves)]
     while len(rows[-1]) > 1:
         pairs = zip(rows[-1][::2], rows[-1][1::2], strict=True)
@@ -55,7 +55,7 @@ def plant(leaves: Sequence[bytes], number: int) -> Planted:
 
 
 def bundles(number: int, count: int, *, witnessed: bool) -> list[bytes]:
-    """Return bundles of ``count`` artifacts under one head, the policy record before them; ``count`` + 1 is a power of two.
+    """Return bundles of ``count`` artifacts under one head; with the policy record they are a power of two.
 
     Every number makes other artifacts and another head; the policy record is always the same.
     """
@@ -83,7 +83,5 @@ def _artifact(made: world.Parts, name: str) -> bytes:
 
 def _checkpoint(root: bytes) -> bytes:
     head = checkpoint.Checkpoint(_LOG.origin, SIZE, root)
-    cosigned = checkpoint.cosign(
-        head, world.NOW, world.witness_key(WITNESS), world.signer(WITNESS, Algorithm.ED25519)
-    )
+    cosigned = checkpoint.cosign(head, world.NOW, world.witness_key(WITNESS), world.signer(WITNESS, Algorithm.ED25519))
     return note.format(checkpoint.format(head), (checkpoint.sign(head, _LOG.vkey, _LOG.checkpoint_signer), cosigned))

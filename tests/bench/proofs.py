@@ -61,7 +61,10 @@ def _growth(paths: dict[int, Path], rounds: int) -> list[Row]:
         appends = alternate(
             rounds,
             BATCH,
-            *(lambda number, log=log, mine=mine: register(log, mine[number]) for log, mine in zip(logs, requests, strict=True)),
+            *(
+                lambda number, log=log, mine=mine: register(log, mine[number])
+                for log, mine in zip(logs, requests, strict=True)
+            ),
         )
         proofs = alternate(
             rounds,

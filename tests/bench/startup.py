@@ -17,7 +17,9 @@ from tests.gate import homes
 from tests.support import reference, world
 
 SUBJECT = "whole processes"
-_IMPORTS = "import cryptography.hazmat.primitives.asymmetric.ec, cryptography.hazmat.primitives.asymmetric.ed25519, cbor2"
+_IMPORTS = (
+    "import cryptography.hazmat.primitives.asymmetric.ec, cryptography.hazmat.primitives.asymmetric.ed25519, cbor2"
+)
 _FEWER_IMPORTS = "import cryptography.hazmat.primitives.asymmetric.ec, cbor2"
 
 
@@ -36,7 +38,9 @@ def _import(folder: Path, rounds: int) -> Row:
         lambda _: _python(folder, "-c", "import exequatur_verifier"),
         lambda _: _python(folder, "-c", _IMPORTS),
     )
-    return cost(SUBJECT, "import exequatur_verifier, against ec, ed25519 and cbor2", ours, bare, "ms", target=Target("≤", 2))
+    return cost(
+        SUBJECT, "import exequatur_verifier, against ec, ed25519 and cbor2", ours, bare, "ms", target=Target("≤", 2)
+    )
 
 
 def _run(folder: Path, rounds: int) -> Row:

@@ -59,7 +59,9 @@ async def _append(connection: Connection, size: int) -> int:
     growth = tree.append(edge, leaves)
     head = heads.sign(end, growth.root, NOW, scene.KEYS)
     entries = [
-        Entry(index, sha256(item).digest(), leaf, "request", "urn:wide", "urn:wide", NOW, _KEY_ID, end, None, None, item)
+        Entry(
+            index, sha256(item).digest(), leaf, "request", "urn:wide", "urn:wide", NOW, _KEY_ID, end, None, None, item
+        )
         for index, item, leaf in zip(range(former.size, end), statements, leaves, strict=True)
     ]
     partial = await queries.tiles(connection, tree.partial_tiles(growth.gains, former.size).keys())

@@ -13,7 +13,7 @@ from pathlib import Path
 from exequatur_gate.gate import Gate
 from exequatur_gate.run import Run, run
 from exequatur_issuer import cedar
-from exequatur_log.batch import Answer
+from exequatur_log.errors import Refused
 from tests.faults.mortal import READY
 from tests.log import scene
 from tests.support.founded import ENVIRON, enter
@@ -60,13 +60,14 @@ def race(
 
 
 def starve(path: Path, home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, say: Connection) -> None:
-    """Append and run with room on the disk, without it, and with it again."""
+    """Append and run a few times with room on the disk, the last time but one without it."""
     with scene.reopen(path) as log, enter(home) as entered, entered.gate() as gate:
-        batches = [requests(20) for _ in range(3)]
-        for number, (batch, (bundle, argv)) in enumerate(zip(batches, presented, strict=True)):
-            files = path.with_name("log.db-wal"), home / "state.db-wal"
-            with _no_room(min(file.stat().st_size for file in files), applies=number == 1):
-                answers: list[Answer] = log.register_many(batch)
+        *_, last, _ = range(len(presented))
+        for number, (bundle, argv) in enumerate(presented):
+            batch = requests(20)
+            written = [file.stat().st_size for file in (path.with_name("log.db-wal"), home / "state.db-wal")]
+            with _no_room(min(written), applies=number == last):
+                answers = [one.code if isinstance(one, Refused) else one for one in log.register_many(batch)]
                 made = present(gate, bundle, argv, cwd)
             say.send((batch, answers, told(made)))
 

@@ -111,6 +111,15 @@ def test_gate_without_its_state_does_not_open(tmp_path: Path, log: Log) -> None:
         open_gate(home)
 
 
+def test_gate_with_an_old_copy_of_its_state_does_not_open(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    home = make_home(tmp_path / "home", log)
+    with open_gate(home) as gate:
+        ask(gate, bundle)
+    open_gate(home, logged_seq=1).close()
+    with pytest.raises(StateUnavailableError, match="old copy"):
+        open_gate(home, logged_seq=3)
+
+
 def test_denial_without_an_artifact_is_a_case_of_its_own(gate: Gate) -> None:
     decision = ask(gate, None)
     assert code_of(decision) is Code.ARTIFACT_MISSING
@@ -330,6 +339,19 @@ def test_state_that_breaks_denies(gate: Gate, bundle: bytes) -> None:
     decision = ask(gate, bundle)
     assert code_of(decision) is Code.STATE_UNAVAILABLE
     assert spooled(gate) == []
+
+
+def test_full_disk_denies_and_changes_nothing(gate: Gate, bundle: bytes) -> None:
+    before = gate.state.recall()
+    with gate.state.transaction() as transaction:
+        ((pages,),) = transaction.execute("PRAGMA page_count")
+    gate.state._connection.execute(f"PRAGMA max_page_count = {pages}")
+    codes = [code_of(ask(gate, bundle)) for _ in range(20)]
+    assert codes[-1] is Code.STATE_UNAVAILABLE
+    assert set(codes) <= {None, Code.STATE_UNAVAILABLE}
+    admitted = codes.count(None)
+    assert gate.state.recall()[0].generation == before[0].generation + admitted
+    assert len(spooled(gate)) == admitted == gate.state.last_seq
 
 
 def test_denial_that_cannot_be_recorded_stays_a_denial(gate: Gate) -> None:

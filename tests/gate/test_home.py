@@ -175,6 +175,14 @@ def test_home_is_refused(folder: Path, harm: Callable[[Path], None]) -> None:
 
 
 @as_root
+def test_sticky_folder_of_somebody_else_is_refused(folder: Path) -> None:
+    folder.parent.chmod(0o1777)
+    os.chown(folder.parent, 12345, -1)
+    with pytest.raises(HomeRefusedError, match="12345"):
+        home.load(str(folder))
+
+
+@as_root
 @pytest.mark.parametrize("name", [".", "keys", "trust.toml", "keys/runtime.pem", "keys/passphrase", "state.db", ".."])
 def test_what_belongs_to_somebody_else_is_refused(folder: Path, name: str) -> None:
     os.chown(folder / name, 12345, -1)
@@ -201,6 +209,9 @@ def test_keyring_is_asked_where_there_is_no_file(folder: Path, monkeypatch: pyte
     (folder / "keys" / "passphrase").unlink()
     home.load(str(folder))
     kept.clear()
+    with pytest.raises(HomeRefusedError, match="keyring"):
+        home.load(str(folder))
+    keyring.get_password = lambda *_: 1 / 0
     with pytest.raises(HomeRefusedError, match="keyring"):
         home.load(str(folder))
     monkeypatch.setitem(sys.modules, "keyring", None)

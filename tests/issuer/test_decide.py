@@ -8,7 +8,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from exequatur_issuer.cedar import CedarEngine
-from exequatur_issuer.decide import QUERY_TAG, Decided, decide, explain
+from exequatur_issuer.decide import Decided, decide, explain
 from exequatur_issuer.mapping import build_query
 from exequatur_issuer.publish import load
 from exequatur_verifier import action, cbor, schema, statement
@@ -56,7 +56,7 @@ def test_an_allow_names_its_policies_and_all_that_replay_needs(house: House) -> 
     assert record.links == (Link("request", request.id), Link("policy", house.policy.statement.id))
     assert record.engine == (house.policy.engine.name, house.policy.engine.version)
     assert record.now == NOW
-    assert record.query == action.commitment(QUERY_TAG, asked.salt, query.encode())
+    assert record.query == action.commitment(action.QUERY_TAG, asked.salt, query.encode())
     assert found.obligations is not None
     assert (found.obligations.ttl, found.obligations.uses) == (300, 1)
 

@@ -46,7 +46,9 @@ def forged_head(connection: sqlite3.Connection) -> None:
     edge = (bytes(32),) * size.bit_count()
     head = sign(size, tree.fold(edge), NOW, KEYS)
     values = (head.root, head.protected, head.signature, head.note)
-    connection.execute("UPDATE head SET root = ?, protected = ?, signature = ?, note = ?, edge = ?", (*values, b"".join(edge)))
+    connection.execute(
+        "UPDATE head SET root = ?, protected = ?, signature = ?, note = ?, edge = ?", (*values, b"".join(edge))
+    )
     where = "WHERE size = ?"
     connection.execute(f"UPDATE heads SET root = ?, protected = ?, signature = ?, note = ? {where}", (*values, size))
 
@@ -88,7 +90,10 @@ STARTUP: dict[str, Damage] = {
 # What only fsck can find, with the code of the finding.
 HIDDEN: dict[str, tuple[Damage, str]] = {
     "an old entry": (flip("entries", "statement", "leaf_index = 7"), "SIGNATURE"),
-    "an old entry's bytes are no statement": (sql("UPDATE entries SET statement = x'00' WHERE leaf_index = 7"), "SIGNATURE"),
+    "an old entry's bytes are no statement": (
+        sql("UPDATE entries SET statement = x'00' WHERE leaf_index = 7"),
+        "SIGNATURE",
+    ),
     "an old leaf": (flip("entries", "leaf_hash", "leaf_index = 7"), "ENTRY"),
     "a record id": (flip("entries", "record_id", "leaf_index = 7"), "ENTRY"),
     "a kind": (sql("UPDATE entries SET kind = 'decision' WHERE leaf_index = 7"), "ENTRY"),

@@ -1,4 +1,4 @@
-"""A log to test: deterministic keys, a clock that stands still, and one execution's records, each with one thing to change."""
+"""A log to test: deterministic keys, a clock that stands still, and the records of one execution."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -29,8 +29,10 @@ from exequatur_verifier.records import (
 )
 from exequatur_verifier.signing import LocalSigner
 from exequatur_verifier.statement import Claims
-from tests.support.world import NOW, signer
+from tests.support import world
+from tests.support.world import signer
 
+NOW = world.NOW
 ORIGIN = "log.example/scene"
 KEYS = LogKeys(signer("scene receipts"), signer("scene checkpoints", Algorithm.ED25519), "https://log.example", ORIGIN)
 OPERATOR = signer("scene operator")
@@ -94,8 +96,8 @@ def request(sub: str | None = None, *, key: LocalSigner = REQUESTER, **changes: 
 
 def policy(epoch: int = 1, previous: bytes | None = None, name: str = POLICY_SET) -> bytes:
     links: Links = () if previous is None else (Link("previous", record_id(previous)),)
-    digests = [digest(part) for part in ("sources", "schema", "entities", "mapping")]
-    return sign(Policy(links, name, epoch, "cedar", *digests, NOW), OWNER, name)
+    sources, schema, entities, mapping = (digest(part) for part in ("sources", "schema", "entities", "mapping"))
+    return sign(Policy(links, name, epoch, "cedar", sources, schema, entities, mapping, NOW), OWNER, name)
 
 
 def decision(sub: str, links: Links, outcome: str = "allow") -> bytes:

@@ -87,7 +87,9 @@ def test_what_start_up_refuses_is_found(copy: Path, name: str) -> None:
 def test_what_should_have_been_refused_is_found_at_its_index(copy: Path) -> None:
     append_without_asking(copy, scene.request(iss="urn:scene:other"))
     assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("REGISTRATION", 620)]
-    append_without_asking(copy, scene.enrolment(signer("x"), "x", (), by=scene.REQUESTER, enroller="urn:scene:requester"))
+    append_without_asking(
+        copy, scene.enrolment(signer("x"), "x", (), by=scene.REQUESTER, enroller="urn:scene:requester")
+    )
     assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("REGISTRATION", 620), ("REGISTRATION", 621)]
 
 

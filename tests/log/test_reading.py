@@ -12,7 +12,6 @@ from exequatur_log.blocking import BlockingLog
 from exequatur_log.entry import Registered
 from exequatur_log.errors import NotFoundError
 from exequatur_log.log import Log
-from exequatur_log.startup import check_head
 from exequatur_verifier import checkpoint, merkle, statement, tiles
 from exequatur_verifier.records import Kind
 from tests.data import ROOT
@@ -95,14 +94,14 @@ def test_every_receipt_and_proof_verifies_at_every_head(log: BlockingLog) -> Non
             leaf = log.get(index).leaf_hash
             path = log.inclusion(index, head.size)
             assert merkle.root_from_inclusion(index, head.size, leaf, path) == head.root
-        for later in heads:
-            if later.size >= head.size:
-                path = log.consistency(head.size, later.size)
-                merkle.check_consistency(head.size, later.size, head.root, later.root, path)
-    for answer in answers:
+        path = log.consistency(head.size, heads[-1].size)
+        merkle.check_consistency(head.size, heads[-1].size, head.root, heads[-1].root, path)
+    for answer in answers[::9]:
         entry = log.get(answer.leaf_index)
         assert check_receipt(answer.receipt, entry.statement, entry.leaf_index).inclusion.size == entry.head_size
-        assert check_receipt(log.fresh_receipt(entry.leaf_index), entry.statement, entry.leaf_index).inclusion.size == 306
+        assert (
+            check_receipt(log.fresh_receipt(entry.leaf_index), entry.statement, entry.leaf_index).inclusion.size == 306
+        )
     leaves = b"".join(entry.leaf_hash for entry in log.entries())
     assert log.tile(0, 0) + log.tile(0, 1) == leaves
     assert log.tile(1, 0) == tiles.subtree_root(tiles.decode_hashes(log.tile(0, 0)))
@@ -118,7 +117,7 @@ def test_a_head_of_one_leaf_has_an_empty_path(path: Path) -> None:
 
 
 def test_readers_on_several_threads_see_a_growing_log(log: BlockingLog) -> None:
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def read() -> None:
         try:
@@ -127,7 +126,7 @@ def test_readers_on_several_threads_see_a_growing_log(log: BlockingLog) -> None:
                 entry = log.get(head.size - 1)
                 path = log.inclusion(head.size - 1, head.size)
                 assert merkle.root_from_inclusion(head.size - 1, head.size, entry.leaf_hash, path) == head.root
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  (what a thread raises would be lost)
             failures.append(error)
 
     threads = [threading.Thread(target=read) for _ in range(3)]
@@ -151,7 +150,3 @@ def test_a_program_that_closes_its_log_ends(path: Path) -> None:
         [sys.executable, "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout.split() == ["4", "FatalLogError"]
-
-
-def test_start_up_checks_are_also_a_readers() -> None:
-    assert check_head.__doc__

@@ -1,4 +1,4 @@
-"""Group commit: who waits together is committed together, nobody is answered early, and a retry gets its first receipt."""
+"""Group commit: who waits together is committed together, nobody early, and a retry gets its first receipt."""
 
 import asyncio
 import sqlite3
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from exequatur_log import batch, sequencer
+from exequatur_log import batch, sequencer, tree
 from exequatur_log.batch import Answer
 from exequatur_log.entry import Registered
 from exequatur_log.errors import Code, Conflict, FatalLogError, Refused, StorageError
 from exequatur_log.fsck import fsck
 from exequatur_log.log import Log
+from exequatur_log.storage import writer
 from exequatur_log.storage.database import Connection
 from exequatur_verifier import cose
 from tests.log import scene
@@ -238,7 +239,7 @@ def test_a_clock_that_fell_behind_registers_nothing_but_answers_retries(path: Pa
 
 @pytest.mark.parametrize("persisted", [False, True], ids=["failed", "failed but persisted"])
 def test_an_unknown_commit_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch, *, persisted: bool) -> None:
-    real, failures = batch.commit, [StorageError("the disk went away")]
+    real, failures = writer.commit, [StorageError("the disk went away")]
 
     async def failing(connection: Connection) -> None:
         if persisted or not failures:
@@ -313,9 +314,10 @@ def test_a_proof_that_does_not_hold_is_never_answered(path: Path, monkeypatch: p
     async def run() -> None:
         async with await Log.create(path, scene.genesis(), KEYS, clock=lambda: NOW) as log:
             await log.register_many(scene.enrolments())
-            monkeypatch.setattr(batch.tree, "path", lambda growth, index: [bytes(32)] * 3)
+            monkeypatch.setattr(tree, "path", lambda *_: [bytes(32)] * 3)
             with pytest.raises(FatalLogError):
                 await log.register(scene.request())
+            assert (await log.head()).size == 4
 
     asyncio.run(run())
 

@@ -119,7 +119,7 @@ def genesis_of_others() -> bytes:
     ("make", "error"),
     [
         (lambda: b"", MalformedError),
-        (lambda: scene.request(), MalformedError),
+        (scene.request, MalformedError),
         (lambda: scene.genesis()[:-1] + b"\x00", NotProvenError),
         (lambda: scene.enrolments()[0], MalformedError),
         (genesis_of_others, NotProvenError),

@@ -3,9 +3,11 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from exequatur_log.errors import StorageError
 from exequatur_log.storage import schema
@@ -13,15 +15,24 @@ from exequatur_log.storage.database import Database, driver_of
 from tests.log import scene
 
 
-@pytest.fixture
-def connection(path: Path) -> Iterator[sqlite3.Connection]:
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed log of a full tile and some more."""
+    path = tmp_path_factory.mktemp("sound") / "log.db"
     with scene.create(path) as log:
         log.register_many([scene.request() for _ in range(300)])
-    opened = sqlite3.connect(path)
+    return path
+
+
+@pytest.fixture
+def connection(sound: Path) -> Iterator[sqlite3.Connection]:
+    opened = sqlite3.connect(sound)
     yield opened
+    opened.rollback()
     opened.close()
 
 
+COPIED = "leaf_hash, kind, sub, iss, iat, key_id, 400, series, number, statement FROM entries WHERE leaf_index = 1"
 COPY = "(SELECT hashes FROM tiles WHERE level = 0 AND number = 1)"
 
 
@@ -31,13 +42,10 @@ COPY = "(SELECT hashes FROM tiles WHERE level = 0 AND number = 1)"
         "UPDATE entries SET iat = iat + 1 WHERE leaf_index = 2",
         "UPDATE entries SET statement = x'00' WHERE leaf_index = 2",
         "DELETE FROM entries WHERE leaf_index = 303",
-        "INSERT INTO entries SELECT 305, x'01', leaf_hash, kind, sub, iss, iat, key_id, 400, series, number, statement"
-        " FROM entries WHERE leaf_index = 1",
+        f"INSERT INTO entries SELECT 305, x'01', {COPIED}",
         "INSERT INTO entries SELECT * FROM entries WHERE leaf_index = 1",
-        "INSERT INTO entries SELECT 304, record_id, leaf_hash, kind, sub, iss, iat, key_id, 400, series, number, statement"
-        " FROM entries WHERE leaf_index = 1",
-        "INSERT INTO entries SELECT 304, x'01', leaf_hash, kind, sub, iss, iat, key_id, 304, series, number, statement"
-        " FROM entries WHERE leaf_index = 1",
+        f"INSERT INTO entries SELECT 304, record_id, {COPIED}",
+        f"INSERT INTO entries SELECT 304, x'01', {COPIED.replace('400', '304')}",
         "INSERT OR REPLACE INTO entries SELECT * FROM entries WHERE leaf_index = 303",
         "UPDATE heads SET iat = iat + 1",
         "DELETE FROM heads",
@@ -60,17 +68,14 @@ COPY = "(SELECT hashes FROM tiles WHERE level = 0 AND number = 1)"
     ],
 )
 def test_what_is_logged_cannot_be_changed(connection: sqlite3.Connection, statement: str) -> None:
-    before = list(connection.iterdump())
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(statement)
-    assert list(connection.iterdump()) == before
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO entries SELECT 304, x'01', leaf_hash, kind, sub, iss, iat, key_id, 400, series, number, statement"
-        " FROM entries WHERE leaf_index = 1",
+        f"INSERT INTO entries SELECT 304, x'01', {COPIED}",
         "INSERT INTO heads SELECT size + 1, root, iat, protected, signature, note FROM head",
         f"UPDATE tiles SET hashes = CAST({COPY} || zeroblob(32) AS BLOB) WHERE level = 0 AND number = 1",
         "UPDATE head SET size = size + 1, iat = iat",
@@ -107,8 +112,8 @@ def test_every_connection_is_durable_and_never_checkpoints_by_itself(path: Path)
 def test_a_reader_cannot_write(path: Path) -> None:
     async def run() -> None:
         database = await Database.open(path, writable=False)
-        with pytest.raises(StorageError, match="readonly"):
-            async with database.read() as connection:
+        async with database.read() as connection:
+            with pytest.raises(DBAPIError, match="readonly"):
                 await connection.exec_driver_sql("INSERT INTO keys VALUES (x'00', 1, x'00')")
         with pytest.raises(ValueError, match="reading"):
             async with database.append():
@@ -144,10 +149,9 @@ def test_what_is_not_committed_is_gone(path: Path) -> None:
         database = await Database.open(path, writable=True)
         async with database.append() as connection:
             await connection.exec_driver_sql("INSERT INTO keys VALUES (x'00', 1, x'00')")
-        with pytest.raises(KeyError):
+        with pytest.raises(StorageError, match="UNIQUE"):
             async with database.append() as connection:
-                await connection.exec_driver_sql("INSERT INTO keys VALUES (x'01', 1, x'00')")
-                raise KeyError
+                await connection.exec_driver_sql("INSERT INTO keys VALUES (x'01', 1, x'00'), (x'01', 1, x'00')")
         async with database.read() as connection:
             rows = (await connection.exec_driver_sql("SELECT count(*) FROM keys WHERE length(thumbprint) = 1")).scalar()
         assert rows == 0
@@ -167,5 +171,5 @@ def test_the_write_ahead_log_is_moved_once_it_is_long(path: Path, monkeypatch: p
             sizes.append(wal.stat().st_size)
         assert log.head().size == 324
     assert max(sizes) < 600_000
-    assert any(after < before for before, after in zip(sizes, sizes[1:], strict=False))
+    assert any(after < before for before, after in pairwise(sizes))
     assert not wal.exists()

@@ -78,7 +78,9 @@ def test_every_inclusion_path_up_to_130_comes_from_the_tiles_of_the_largest() ->
     # L-18
     _, held = grow(LEAVES, SMALL)
     for size in range(1, SMALL + 1):
-        assert tree.fold(tree.compute([(node,) for node in tree.edge_span(size)], held)) == reference.root(ENTRIES[:size])
+        assert tree.fold(tree.compute([(node,) for node in tree.edge_span(size)], held)) == reference.root(
+            ENTRIES[:size]
+        )
         for index in range(size):
             path = tree.compute(tree.inclusion_spans(index, size), held)
             assert list(path) == reference.inclusion_path(index, ENTRIES[:size])
@@ -135,7 +137,9 @@ def test_a_path_with_one_wrong_hash_does_not_pass(size: int) -> None:
             with pytest.raises(FatalLogError):
                 tree.check_paths(0, LEAVES[:size], wrong, size, growth.root)
         with pytest.raises(FatalLogError):
-            tree.check_paths(0, LEAVES[:size], [*paths[:index], [*path, bytes(32)], *paths[index + 1 :]], size, growth.root)
+            tree.check_paths(
+                0, LEAVES[:size], [*paths[:index], [*path, bytes(32)], *paths[index + 1 :]], size, growth.root
+            )
     with pytest.raises(FatalLogError):
         tree.check_paths(0, LEAVES[:size], paths, size, bytes(32))
 

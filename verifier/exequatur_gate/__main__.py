@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         _report(options, DENIED, {"code": "INTERNAL_ERROR", "detail": str(error)})
         return DENIED
     with gate:
-        made = run(gate, _read(options.bundle), [os.fsencode(word) for word in command], os.environb, os.getcwdb())
+        made = run(gate, _read(options.bundle), [os.fsencode(word) for word in command], os.environb, _directory())
         _report(options, made.status, describe(made))
     return made.status
 
@@ -72,6 +72,14 @@ def _read(path: str) -> bytes | None:
             return file.read(MAX_BUNDLE + 1)
     except OSError:
         return None
+
+
+def _directory() -> bytes:
+    """Return the working directory, or nothing when it is gone; then there is nothing to measure either."""
+    try:
+        return os.getcwdb()
+    except OSError:
+        return b""
 
 
 def _report(options: Namespace, status: int, report: dict[str, Any]) -> None:

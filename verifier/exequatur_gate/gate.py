@@ -79,8 +79,13 @@ class Gate:
         source: ProofSource | None = None,
         sink: Sink | None = None,
         clock: Callable[[], Clock] = clocks.read,
+        logged_seq: int = 0,
     ) -> None:
-        """Open the home's state, test, and clear up; raise ``StateUnavailableError`` or ``NotArmedError``."""
+        """Open the home's state, test, and clear up; raise ``StateUnavailableError`` or ``NotArmedError``.
+
+        ``logged_seq`` is the number of the last record of this runtime's key in a log, where the caller can
+        tell: a state that is behind it is an old copy.
+        """
         self.home: Final = home
         self.trust: Final = home.trust
         self.author: Final = Author(home.trust.runtime.id, home.signer)
@@ -89,6 +94,7 @@ class Gate:
         self._sink: Final = sink
         self.state: Final = State.open(home.state_path, home.trust.runtime.key.thumbprint)
         try:
+            self.state.check_not_behind(logged_seq)
             self._test()
             self.orphaned: Final = reservations.recover(self.state, self.author, clock().unix)
         except BaseException:

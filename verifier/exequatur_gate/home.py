@@ -92,9 +92,8 @@ def check(path: str) -> None:
                 _inspect(file, os.lstat(file), secret=True)
         parent = path
         while (parent := os.path.dirname(parent)) != os.path.dirname(parent):
-            found = os.lstat(parent)
-            if not found.st_mode & stat.S_ISVTX:
-                _inspect(parent, found)
+            # In a sticky folder others may create, and not exchange what is ours.
+            _inspect(parent, found := os.lstat(parent), shared=bool(found.st_mode & stat.S_ISVTX))
     except OSError as error:
         raise HomeRefusedError(f"the home {path} cannot be used: {error.strerror}: {error.filename}") from None
 
@@ -120,12 +119,12 @@ def read_private(path: str, *, secret: bool = True) -> bytes:
     return data
 
 
-def _inspect(path: str, found: os.stat_result, *, secret: bool = False) -> os.stat_result:
+def _inspect(path: str, found: os.stat_result, *, secret: bool = False, shared: bool = False) -> os.stat_result:
     if stat.S_ISLNK(found.st_mode):
         raise HomeRefusedError(f"{path} is a symbolic link, and whoever can write its target is not known")
     if found.st_uid not in {0, os.geteuid()}:
         raise HomeRefusedError(f"{path} belongs to uid {found.st_uid}; it must belong to this user or to root")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if not shared and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise HomeRefusedError(f"{path} can be written by others; take that right from them (chmod go-w)")
     if secret and found.st_mode & (stat.S_IRGRP | stat.S_IROTH):
         raise HomeRefusedError(f"{path} can be read by others; make a new key, and keep it from them (chmod go-rwx)")
@@ -147,7 +146,10 @@ def find_passphrase(path: str) -> bytes:
         keyring = importlib.import_module("keyring")
     except ImportError:
         raise HomeRefusedError(f"there is no {path}/keys/passphrase; give --passphrase-file") from None
-    found = keyring.get_password(KEYRING_SERVICE, path)
+    try:
+        found = keyring.get_password(KEYRING_SERVICE, path)
+    except Exception as error:  # noqa: BLE001 - what a keyring raises is not ours to know
+        raise HomeRefusedError(f"the keyring gives no passphrase ({error}); give --passphrase-file") from None
     if not isinstance(found, str):
         raise HomeRefusedError(f"the keyring has no passphrase for {path}; give --passphrase-file")
     return found.encode()

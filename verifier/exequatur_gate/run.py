@@ -128,7 +128,7 @@ def _run(
         return Run(DENIED, gate.decide(bundle, {}, Facts()))
     try:
         command = measure(argv, cwd=cwd, environ=environ, load=seal, enforcement=offered())
-    except (CommandNotFoundError, UnmeasurableError) as error:
+    except (CommandNotFoundError, UnmeasurableError, OSError) as error:
         return Run(DENIED, gate.decide(bundle, {}, Facts(), unmeasured=str(error)))
     try:
         decision = gate.decide(bundle, command.descriptor, command.facts)

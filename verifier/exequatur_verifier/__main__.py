@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"malformed: {error}", file=sys.stderr)
         return MALFORMED
     except OSError as error:
-        print(f"{error.filename} cannot be read: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename or 'the working directory'} cannot be read: {error.strerror}", file=sys.stderr)
         return USAGE
     except (host.CommandNotFoundError, host.UnmeasurableError) as error:
         print(f"{Code.FACT_MISMATCH.name}: {error}", file=sys.stderr)

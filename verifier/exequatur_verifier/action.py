@@ -24,6 +24,7 @@ ACTION_TAG: Final = b"exequatur-action-v1"
 TERMS_TAG: Final = b"exequatur-terms-v1"
 FACTS_TAG: Final = b"exequatur-facts-v1"
 OUTPUT_TAG: Final = b"exequatur-output-v1"
+QUERY_TAG: Final = b"exequatur-query-v1"
 SALT_SIZE: Final = 16
 MAX_ARGUMENTS: Final = 1 << 20
 
@@ -65,20 +66,20 @@ def check(descriptor: Descriptor) -> None:
     The arguments' values are not judged here.
     """
     if shape.text(descriptor.get("type")) != "process.exec":
-        if descriptor.keys() != _CALL_FIELDS:
+        if set(descriptor) != _CALL_FIELDS:
             raise MalformedError(f"an action of this type has the fields {sorted(_CALL_FIELDS)}")
         shape.text(descriptor["name"])
         shape.text(descriptor["resource"])
         if not isinstance(descriptor["args"], Mapping):
             raise MalformedError("the arguments of a call are a map")
         return
-    if descriptor.keys() != _EXEC_FIELDS:
+    if set(descriptor) != _EXEC_FIELDS:
         raise MalformedError(f"a process.exec action has the fields {sorted(_EXEC_FIELDS)}")
     shape.uint(descriptor["uid"])
     arguments, environment = descriptor["args"], descriptor["env"]
     if not isinstance(arguments, list | tuple) or not arguments or not isinstance(environment, Mapping):
         raise MalformedError("a process.exec action has a non-empty argv and a map of environment variables")
-    strings = (descriptor["name"], descriptor["cwd"], *arguments, *environment.keys(), *environment.values())
+    strings: tuple[Any, ...] = (descriptor["name"], descriptor["cwd"], *arguments, *environment.keys(), *environment.values())
     if any(type(item) is not bytes or b"\x00" in item for item in strings):
         raise MalformedError("paths, arguments and environment are byte strings without a zero byte")
 
@@ -96,7 +97,7 @@ def parse_json_arguments(text: str | bytes) -> dict[str, Any]:
         raise MalformedError("arguments are at most 1 MiB of JSON")
     try:
         # Of bytes, the json module would also guess UTF-16 and UTF-32, and let surrogates pass.
-        value = json.loads(
+        value: cbor.Value = json.loads(
             text.decode() if isinstance(text, bytes) else text,
             object_pairs_hook=_object,
             parse_int=_integer,

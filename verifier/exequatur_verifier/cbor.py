@@ -14,7 +14,7 @@ have.
 import itertools
 import math
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
@@ -105,7 +105,7 @@ def _refuse_tag(*_: object) -> NoReturn:
 
 
 # The hook is not called for tags that cbor2 understands by itself; naming them here overrides those decoders.
-_REFUSED_TAGS: Final = dict.fromkeys(
+_REFUSED_TAGS: Final[dict[int, Callable[..., NoReturn]]] = dict.fromkeys(
     (0, 1, 2, 3, 4, 5, 21, 22, 23, 24, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
     _refuse_tag,
 )
@@ -120,7 +120,7 @@ def _least_length(root: Value, keys_length: _KeysLength, *, floats: bool, max_it
     """
     length = 0
     count = 0
-    containers: list[Any] = [(root,)]
+    containers: list[Collection[Any]] = [(root,)]
     while containers:
         container = containers.pop()
         if type(container) is dict:
@@ -179,7 +179,7 @@ def _utf8_length(text: str) -> int:
 
 
 def _encode(value: Any, out: list[bytes], floats: bool, depth: int) -> None:
-    kind = type(value)
+    kind: type[Any] = type(value)
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
     if kind is bytes:
@@ -198,15 +198,17 @@ def _encode(value: Any, out: list[bytes], floats: bool, depth: int) -> None:
     elif kind is float and floats and math.isfinite(value):
         out.append(cbor2.dumps(value, canonical=True))
     elif isinstance(value, Mapping):
-        if any(type(key) not in (int, bytes, str) for key in value):
+        fields: Mapping[Any, Any] = value
+        if any(type(key) not in (int, bytes, str) for key in fields):
             raise ValueError("map keys are integers, byte strings or text")
-        out.append(head(5, len(value)))
-        for encoded, key in sorted((encode(key), key) for key in value):
+        out.append(head(5, len(fields)))
+        for encoded, key in sorted((encode(key), key) for key in fields):
             out.append(encoded)
-            _encode(value[key], out, floats, depth + 1)
+            _encode(fields[key], out, floats, depth + 1)
     elif isinstance(value, list | tuple):
-        out.append(head(4, len(value)))
-        for item in value:
+        items: Sequence[Any] = value
+        out.append(head(4, len(items)))
+        for item in items:
             _encode(item, out, floats, depth + 1)
     else:
         raise ValueError(f"a {kind.__name__} cannot be encoded")

@@ -219,7 +219,7 @@ def _check_policy_statement(
     assert element is not None
     if not isinstance(record, Policy) or presented.id != wanted:
         raise Denial(Code.POLICY_UNTRUSTED, "the policy in the bundle is not the one that the artifact names")
-    if element.positions.keys() != {receipt.origin for receipt in case.receipts}:
+    if set(element.positions) != {receipt.origin for receipt in case.receipts}:
         raise Denial(Code.POLICY_UNTRUSTED, "the policy's positions are not in the artifact's trees")
     for origin, head in case.heads.items():
         index, path = element.positions[origin]

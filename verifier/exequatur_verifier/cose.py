@@ -63,7 +63,7 @@ def decode(data: bytes, *, tagged: bool = True) -> Sign1:
     return Sign1(protected, headers, unprotected, payload, signature)
 
 
-def _lists_labels(critical: object, headers: dict[Any, Any]) -> bool:
+def _lists_labels(critical: cbor.Value, headers: dict[Any, Any]) -> bool:
     return (
         isinstance(critical, list)
         and critical != []

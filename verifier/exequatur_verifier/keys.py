@@ -81,7 +81,7 @@ class PublicKey:
         """Return the key for a public key of ``cryptography``; raise ``ValueError`` if the algorithm does not fit."""
         if isinstance(key, ec.EllipticCurvePublicKey) and algorithm in _CURVES:
             curve, width, group, _ = _CURVES[algorithm]
-            if key.curve.name == group.name:
+            if isinstance(key.curve, group):
                 numbers = key.public_numbers()
                 point = {-2: numbers.x.to_bytes(width, "big"), -3: numbers.y.to_bytes(width, "big")}
                 return cls({1: 2, 3: int(algorithm), -1: curve, **point})

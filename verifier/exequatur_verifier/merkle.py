@@ -9,7 +9,7 @@ signature over, a root it has reason to believe.
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from .errors import MalformedError, NotProvenError
 
@@ -93,7 +93,7 @@ def check_consistency(size1: int, size2: int, root1: bytes, root2: bytes, path: 
         raise NotProvenError(f"the tree of {size1} leaves is not a prefix of the tree of {size2} leaves")
 
 
-def is_path(value: object) -> bool:
+def is_path(value: Sequence[Any]) -> bool:
     """Say whether ``value`` is a list of at most 63 hashes of 32 bytes."""
     if not isinstance(value, list | tuple) or len(value) > MAX_PATH:
         return False

@@ -59,7 +59,8 @@ def parse(data: bytes) -> Receipt:
         raise MalformedError("the protected header is not that of a receipt")
     if len(message.unprotected) != 1 or type(proofs) is not dict or proofs.keys() != {_INCLUSION}:
         raise MalformedError("the unprotected header holds inclusion proofs and nothing else")
-    if type(proofs[_INCLUSION]) is not list or [type(proof) for proof in proofs[_INCLUSION]] != [bytes]:
+    inclusions: cbor.Value = proofs[_INCLUSION]
+    if type(inclusions) is not list or [type(proof) for proof in inclusions] != [bytes]:
         raise MalformedError("a receipt holds one inclusion proof")
     # Booleans compare equal to 0 and 1, so the types are asked for by name.
     size, kind, structure = headers[TREE_SIZE], headers[cose.ALGORITHM], headers[cose.VERIFIABLE_DATA_STRUCTURE]
@@ -67,7 +68,7 @@ def parse(data: bytes) -> Receipt:
         raise MalformedError("not a receipt of vds 1 with an ES256 signature")
     if message.payload is not None:
         raise MalformedError("a receipt's payload is detached")
-    inclusion = parse_inclusion(proofs[_INCLUSION][0])
+    inclusion = parse_inclusion(inclusions[0])
     if size != inclusion.size:
         raise MalformedError("the signed tree size is not the proof's")
     key_id = shape.digest(headers[cose.KEY_ID])

@@ -33,6 +33,7 @@ from .records import (
     Verification,
 )
 from .shape import (
+    Field,
     Optional,
     Shape,
     anything,
@@ -54,7 +55,7 @@ from .shape import (
 )
 
 
-def _key(value: Any) -> dict[int, Any]:
+def _key(value: cbor.Value) -> dict[int, Any]:
     """A COSE_Key as a map; whether it is a usable key is found out by who uses it."""
     if type(value) is not dict or not all(type(label) is int for label in value):
         raise MalformedError("not a COSE_Key")
@@ -65,7 +66,7 @@ _LINKS: Final = many(pair(text, digest, Link), most=40)
 _ACTION: Final = record(Action, type=text, commitment=digest)
 _DISCLOSED: Final = Optional(record(Disclosed, salt=salt, content=octets))
 _EPOCH: Final = record(Epoch, set=urn, number=uint)
-_SEQUENCE: Final = {"links": _LINKS, "seq": uint, "prev": Optional(digest)}
+_SEQUENCE: Final[dict[str, Field]] = {"links": _LINKS, "seq": uint, "prev": Optional(digest)}
 
 SHAPES: Final[dict[Kind, Shape[Any]]] = {
     Kind.REQUEST: record(

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from .cbor import Value
 from .errors import MalformedError
 
 T = TypeVar("T")
@@ -22,14 +23,17 @@ class Optional(NamedTuple, Generic[T]):
     shape: Shape[T]
 
 
-def record(cls: Callable[..., T], **fields: Any) -> Shape[T]:
+Field = Shape[Any] | Optional[Any]
+
+
+def record(cls: Callable[..., T], **fields: Field) -> Shape[T]:
     """Return the parser of a map with text keys into ``cls``; ``fields`` are shapes or ``Optional`` shapes."""
     required = frozenset(name for name, shape in fields.items() if not isinstance(shape, Optional))
     shapes = {name: shape.shape if isinstance(shape, Optional) else shape for name, shape in fields.items()}
     # A field that may be missing and has no default of its own, such as ``prev``, is then ``None``.
     absent = dict.fromkeys(shapes.keys() - required - getattr(cls, "_field_defaults", {}).keys())
 
-    def parse(value: Any) -> T:
+    def parse(value: Value) -> T:
         if type(value) is not dict or not required <= value.keys():
             raise MalformedError(_wrong_fields(value, required, shapes.keys()))
         try:
@@ -134,7 +138,7 @@ def word(*words: str) -> Shape[str]:
 def many(shape: Shape[T], *, least: int = 0, most: int = 1024) -> Shape[tuple[T, ...]]:
     """Return the parser of an array of ``shape``."""
 
-    def parse(value: Any) -> tuple[T, ...]:
+    def parse(value: Value) -> tuple[T, ...]:
         if type(value) is not list or not least <= len(value) <= most:
             raise MalformedError(f"not an array of {least} to {most} items")
         return tuple(shape(item) for item in value)
@@ -145,7 +149,7 @@ def many(shape: Shape[T], *, least: int = 0, most: int = 1024) -> Shape[tuple[T,
 def pair(first: Shape[Any], second: Shape[Any], cls: Callable[[Any, Any], T]) -> Shape[T]:
     """Return the parser of an array of two items into ``cls``."""
 
-    def parse(value: Any) -> T:
+    def parse(value: Value) -> T:
         if type(value) is not list or len(value) != 2:
             raise MalformedError("not an array of two")
         return cls(first(value[0]), second(value[1]))
@@ -156,7 +160,7 @@ def pair(first: Shape[Any], second: Shape[Any], cls: Callable[[Any, Any], T]) ->
 def mapping(shape: Shape[T], *, most: int = 1024) -> Shape[Mapping[str, T]]:
     """Return the parser of a map from text to ``shape``."""
 
-    def parse(value: Any) -> Mapping[str, T]:
+    def parse(value: Value) -> Mapping[str, T]:
         if type(value) is not dict or len(value) > most:
             raise MalformedError("not a map")
         return {text(key): shape(item) for key, item in value.items()}
@@ -174,17 +178,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
-        names = getattr(value, "_fields", None)
-        if names is None or getattr(value, "as_array", False):
-            return [plain(item) for item in value]
-        defaults = value._field_defaults  # type: ignore[attr-defined]  # what has ``_fields`` has these too
-        return {name: plain(item) for name, item in zip(names, value, strict=True) if item != defaults.get(name)}
+        items: tuple[Any, ...] = value
+        names = getattr(items, "_fields", None)
+        if names is None or getattr(items, "as_array", False):
+            return [plain(item) for item in items]
+        defaults = items._field_defaults  # type: ignore[attr-defined]  # what has ``_fields`` has these too
+        return {name: plain(item) for name, item in zip(names, items, strict=True) if item != defaults.get(name)}
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        fields: Mapping[Any, Any] = value
+        return {key: plain(item) for key, item in fields.items()}
     return value
 
 
-def _wrong_fields(value: Any, required: AbstractSet[str], known: AbstractSet[str]) -> str:
+def _wrong_fields(value: Value, required: AbstractSet[str], known: AbstractSet[str]) -> str:
     if type(value) is not dict:
         return "not a map"
     missing, unknown = required - value.keys(), value.keys() - known

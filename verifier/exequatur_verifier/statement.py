@@ -81,7 +81,7 @@ def parse(data: bytes) -> Statement:
 def parse_transparent(data: bytes) -> tuple[Statement, tuple[bytes, ...]]:
     """Return the statement and the encoded receipts of a transparent statement; raise ``MalformedError``."""
     message = cose.decode(data)
-    receipts = message.unprotected.get(cose.RECEIPTS)
+    receipts: cbor.Value = message.unprotected.get(cose.RECEIPTS)
     if len(message.unprotected) != 1 or type(receipts) is not list or not all(type(item) is bytes for item in receipts):
         raise MalformedError("the unprotected header of a transparent statement holds receipts and nothing else")
     entry = cose.assemble(message.protected, message.payload, message.signature)
@@ -152,11 +152,11 @@ def _claims(kind: Kind, claims: Mapping[int, Any]) -> Claims:
         raise MalformedError(f"the claims are not those of a statement of kind {kind.value}")
     key = None
     if _CNF in claims:
-        match claims[_CNF]:
-            case {1: dict(key_map)} as confirmation if len(confirmation) == 1:
-                key = cbor.encode_again(key_map)
-            case _:
-                raise MalformedError("the confirmation claim holds one COSE_Key")
+        confirmation: cbor.Value = claims[_CNF]
+        key_map: cbor.Value = confirmation.get(1) if type(confirmation) is dict and len(confirmation) == 1 else None
+        if type(key_map) is not dict:
+            raise MalformedError("the confirmation claim holds one COSE_Key")
+        key = cbor.encode_again(key_map)
     return Claims(
         shape.text(claims[_ISS]),
         shape.urn(claims[_SUB]),

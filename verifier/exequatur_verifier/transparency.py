@@ -67,7 +67,7 @@ def check_checkpoints(case: Case) -> str:
     case.ignored += (
         f"checkpoint of {origin}, whose receipt is ignored" for origin in notes if origin not in case.heads
     )
-    ages = []
+    ages: list[str] = []
     for origin, head in case.heads.items():
         log = case.trust.logs[origin]
         head_time = head.iat

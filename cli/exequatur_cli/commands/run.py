@@ -12,6 +12,7 @@ from exequatur_cli.issuing import authorize
 from exequatur_cli.main import home_of, output_of, with_home
 from exequatur_cli.output import Output, plain
 from exequatur_cli.runtime import measure
+from exequatur_gate.report import describe
 from exequatur_gate.run import DENIED, Run, run
 from exequatur_issuer.authorize import Issued, Refused
 from exequatur_verifier.host import CommandNotFoundError
@@ -78,7 +79,6 @@ def _report_refusal(output: Output, refused: Refused) -> int:
     _json(
         output,
         {
-            "status": DENIED,
             "exit_source": "authority",
             "code": refused.code,
             "detail": refused.detail,
@@ -100,23 +100,8 @@ def _report(output: Output, made: Run, issued: Issued | None) -> int:
         _say(made.problem)
     if made.flushed is not None and made.flushed.waiting:
         _say(f"{made.flushed.waiting} records wait for the log")
-    _json(
-        output,
-        {
-            "status": made.status,
-            "exit_source": "gate" if made.result is None else "command",
-            "code": None if decision.failure is None else decision.failure.code,
-            "detail": made.problem if decision.failure is None else decision.failure.detail,
-            "step": None if decision.failure is None else decision.failure.number,
-            "subject": decision.subject,
-            "request": None if issued is None else issued.request,
-            "decision": None if issued is None else issued.decision,
-            "authorization": None if issued is None else issued.authorization,
-            "verification": decision.record if decision.failure is None else None,
-            "outcome": made.outcome,
-            "result": made.result,
-        },
-    )
+    issued_ids = {} if issued is None else {"request": issued.request, "decision": issued.decision}
+    _json(output, {**describe(made), **issued_ids})
     return made.status
 
 
