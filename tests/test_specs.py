@@ -3,9 +3,13 @@
 import re
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from exequatur_issuer import engine, obligations
+from exequatur_issuer.engine import Policy
+from exequatur_issuer.obligations import ObligationError
 from exequatur_log.errors import Code as RefusalCode
 from exequatur_verifier import parse_trust
 from exequatur_verifier.lineage import PREDECESSORS
@@ -25,6 +29,7 @@ LETTERS = {
     "06-trust-policy.md": "T",
     "07-gate.md": "G",
     "08-threat-model.md": "-",
+    "09-authority.md": "A",
 }
 ID = re.compile(r"\*\*([A-Z]-\d\d)\*\*")
 PAGES = sorted(SPECS.glob("0*.md"))
@@ -55,7 +60,7 @@ def citations() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
-            for rule in re.findall(r"\b[RCLBVTG]-\d\d\b", path.read_text()):
+            for rule in re.findall(r"\b[RCLBVTGA]-\d\d\b", path.read_text()):
                 found.setdefault(rule, set()).add(path.name)
     return found
 
@@ -92,7 +97,7 @@ def test_tests_cite_no_rule_that_is_not_there() -> None:
 
 def test_pages_refer_to_rules_that_are_there() -> None:
     for page in DOCUMENTS:
-        assert set(re.findall(r"\b[RCLBVTG]-\d\d\b", page.read_text())) <= set(RULES), page.name
+        assert set(re.findall(r"\b[RCLBVTGA]-\d\d\b", page.read_text())) <= set(RULES), page.name
 
 
 def test_predecessors_are_those_of_the_kernel() -> None:
@@ -143,6 +148,36 @@ def test_steps_and_codes_name_each_other() -> None:
 
 def test_refusals_are_those_of_the_log() -> None:
     assert [names(code)[0] for code, _ in rows("03-log.md", "code", "why")] == list(RefusalCode)
+
+
+def test_codes_of_the_authority_are_those_of_the_engine() -> None:
+    assert tuple(names(code)[0] for code, _ in rows("09-authority.md", "code", "when")) == get_args(engine.Code)
+
+
+def test_annotations_are_obligations_with_values_that_can_be_obeyed() -> None:
+    written = rows("09-authority.md", "annotation", "for example", "demands", "of several permits")
+    for annotation, example, _, _ in written:
+        annotations = {names(annotation)[0].removeprefix("@"): names(example)[0]}
+        obligations.check([Policy("p", "permit", annotations)])
+        with pytest.raises(ObligationError, match="has nothing to oblige"):
+            obligations.check([Policy("p", "forbid", annotations)])
+    listed = re.findall(r"^    @.*$", obligations.__doc__ or "", re.MULTILINE)
+    assert {names(annotation)[0] for annotation, *_ in written} == set(re.findall(r"@[a-z_]+", " ".join(listed)))
+
+
+@pytest.mark.parametrize(
+    ("page", "header", "module"),
+    [
+        ("03-log.md", ("finding", "says that"), "log/exequatur_log/fsck.py"),
+        ("05-verification.md", ("finding", "when"), "verifier/exequatur_verifier/monitor.py"),
+        ("05-verification.md", ("code", "when"), "cli/exequatur_cli/audit.py"),
+    ],
+)
+def test_findings_are_those_that_the_module_makes(page: str, header: tuple[str, str], module: str) -> None:
+    made = set(re.findall(r'"([A-Z]{3}[A-Z_]*)"', (ROOT / module).read_text()))
+    written = {names(code)[0] for code, _ in rows(page, *header)}
+    # A finding may also bear the code of an error that it passes on.
+    assert made <= written <= made | {code.name for code in Code}
 
 
 def test_example_of_a_trust_policy_parses() -> None:

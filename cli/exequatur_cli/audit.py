@@ -1,4 +1,4 @@
-"""The audit: everything that a third party can check of a home's log, in one report (design §9).
+"""The audit: everything that a third party can check of a home's log, in one report (specs/05 §5.1).
 
     consistent   every leaf, tile, head, signature and registration derived again (``fsck``); trust's genesis at entry 0
                  and trust's key on the head; every head that the runtime remembers continued by the log
@@ -10,17 +10,18 @@ Memory stays flat: the log is read a page at a time, and what is looked up again
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from exequatur_gate import home as runtime_home
 from exequatur_gate import spool
-from exequatur_gate.state import State
+from exequatur_gate.state import State, StateUnavailableError
 from exequatur_issuer import replay
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import LogError, NotFoundError
 from exequatur_verifier import merkle, receipt, statement
-from exequatur_verifier.errors import ExequaturError
+from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.memory import KnownHead
 from exequatur_verifier.monitor import Monitor
 from exequatur_verifier.records import Decision
@@ -79,28 +80,37 @@ def audit(path: Path, progress: Progress = lambda *_: None) -> Report:
         Finding(fault.code, fault.leaf_index, None, fault.detail)
         for fault in check_file(path / "log.db", lambda done, total: progress("log", done, total))
     ]
-    with BlockingLog.open(path / "log.db") as log:
-        head = log.head()
-        unflushed, memory_faults = _check_memory(path, log)
-        faults += (*_check_trust(log, trust), *memory_faults)
-        walk = _Walk(log, trust.leeway, path / "content")
-        walk.run(lambda done: progress("records", done, head.size), head.size)
-        return Report(
-            log.identity.origin,
-            head.size,
-            head.root,
-            not faults,
-            not walk.missing,
-            dict(sorted(walk.kinds.items())),
-            {"total": walk.decisions, "equal": walk.equal},
-            walk.orphaned,
-            unflushed,
-            (*faults, *walk.missing, *walk.unequal),
-        )
+    try:
+        with BlockingLog.open(path / "log.db") as log:
+            return _audit(path, log, trust, faults, progress)
+    except LogError as error:
+        # A log that cannot be read any further is a finding too, and the last one.
+        faults.append(Finding("DATABASE", None, None, str(error)))
+        return Report(", ".join(trust.logs), 0, b"", False, False, {}, {"total": 0, "equal": 0}, 0, 0, tuple(faults))
+
+
+def _audit(path: Path, log: BlockingLog, trust: Trust, faults: list[Finding], progress: Progress) -> Report:
+    head = log.head()
+    unflushed, memory_faults = _check_memory(path, log)
+    faults += (*_check_trust(log, trust), *memory_faults)
+    walk = _Walk(log, trust.leeway, path / "content")
+    walk.run(lambda done: progress("records", done, head.size), head.size)
+    return Report(
+        log.identity.origin,
+        head.size,
+        head.root,
+        not faults,
+        not walk.missing,
+        dict(sorted(walk.kinds.items())),
+        {"total": walk.decisions, "equal": walk.equal},
+        walk.orphaned,
+        unflushed,
+        (*faults, *walk.missing, *walk.unequal),
+    )
 
 
 def to_object(report: Report) -> dict[str, object]:
-    """Return a report as the JSON object of the command line (design §9)."""
+    """Return a report as the JSON object of the command line (specs/05 §5.1)."""
     findings = [
         {"code": found.code, "index": found.leaf_index, "record": found.record, "detail": found.detail}
         for found in report.findings
@@ -117,12 +127,12 @@ def _check_trust(log: BlockingLog, trust: Trust) -> Iterator[Finding]:
         return
     if first.record_id != trusted.genesis:
         yield Finding("GENESIS", 0, first.record_id, f"trust.toml pins the genesis {trusted.genesis.hex()}")
-    newest = receipt.parse(log.fresh_receipt(0))
     try:
+        newest = receipt.parse(log.fresh_receipt(0))
         key = next(key for key in trusted.receipt_keys if key.thumbprint == newest.key_id)
         receipt.verify_head(newest.protected, newest.signature, receipt.root(newest, first.leaf_hash), key)
     except (StopIteration, ExequaturError):
-        yield Finding("HEAD", newest.inclusion.size, None, "the head is not signed with a key that trust.toml names")
+        yield Finding("HEAD", log.head().size, None, "the head is not signed with a key that trust.toml names")
 
 
 def _check_memory(path: Path, log: BlockingLog) -> tuple[int, list[Finding]]:
@@ -130,13 +140,13 @@ def _check_memory(path: Path, log: BlockingLog) -> tuple[int, list[Finding]]:
     if not (path / "state.db").exists():
         return 0, []
     runtime = parse_trust(runtime_home.read(str(path), "trust.toml")).runtime.key
-    state = State.open(str(path / "state.db"), runtime.thumbprint)
     try:
-        memory, _ = state.recall()
-        with state.transaction() as transaction:
-            waiting = spool.measure(transaction).waiting
-    finally:
-        state.close()
+        with closing(State.open(str(path / "state.db"), runtime.thumbprint)) as state:
+            memory, _ = state.recall()
+            with state.transaction() as transaction:
+                waiting = spool.measure(transaction).waiting
+    except StateUnavailableError as error:
+        return 0, [Finding(error.code.name, None, None, str(error))]
     faults = [fault for known in memory.heads.values() if (fault := _compare(log, known)) is not None]
     faults += (
         Finding("LOG_FORK", None, None, f"{origin} was caught with two histories") for origin in sorted(memory.forked)
@@ -180,8 +190,11 @@ class _Walk:
         """Read the whole log."""
         page: list[tuple[int, Statement]] = []
         for entry in self._log.entries(0, end):
-            parsed = statement.parse(entry.statement)
             self.kinds[entry.kind] += 1
+            try:
+                parsed = statement.parse(entry.statement)
+            except MalformedError:
+                continue  # fsck has named it.
             self._recent[parsed.id] = entry.statement
             if len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
@@ -216,4 +229,7 @@ class _Walk:
 
     def _statement(self, record_id: bytes) -> Statement | None:
         found = self._find(record_id)
-        return None if found is None else statement.parse(found)
+        try:
+            return None if found is None else statement.parse(found)
+        except MalformedError:
+            return None

@@ -1,4 +1,4 @@
-"""A home with every role in it: where things lie, and the objects that commands work with (design §10).
+"""A home with every role in it: where things lie, and the objects that commands work with (specs/07 §1).
 
 trust.toml      what the runtime believes          keys/*.pem       one encrypted key for each role
 authority.toml  the issuer's settings              keys/passphrase  made by ``init``, when no other is used
@@ -49,6 +49,7 @@ class Home:
         self.path: Final = path
         self._passphrase: Final = passphrase
         self._log: BlockingLog | None = None
+        self._journal: Journal | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -59,10 +60,13 @@ class Home:
         self.close()
 
     def close(self) -> None:
-        """Close the log, if it was opened."""
+        """Close what was opened: the log, and the journal."""
         if self._log is not None:
             self._log.close()
             self._log = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -96,6 +100,13 @@ class Home:
             self._log = BlockingLog.open(self.log_path, self.log_keys(names.iss, names.origin))
         return self._log
 
+    @property
+    def journal(self) -> Journal:
+        """What the authority has signed, opened at first use."""
+        if self._journal is None:
+            self._journal = Journal(self.path / "journal.db")
+        return self._journal
+
     def authority(self, now: int) -> Authority:
         """Return the authority, under the policy that is in force at ``now``."""
         return Authority(
@@ -103,7 +114,7 @@ class Home:
             signer=self.signer("authority"),
             log=AuthorityLog(self.log),
             content=self.content,
-            journal=Journal(self.path / "journal.db"),
+            journal=self.journal,
             policy=self.policy_in_force(now),
         )
 

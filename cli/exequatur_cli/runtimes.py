@@ -1,7 +1,8 @@
 """Runtimes of a home: the runtime's own half of it, in the home or in a directory to carry elsewhere.
 
-A runtime's half is its key, its trust policy and its memory, and nothing of the authority's. Its memory begins at the log's
-head of the moment, which is its enrolment (specs/07 §2): whoever carries the directory away carries that starting point.
+A runtime's half is its key, its trust policy and its memory, and nothing of the authority's. Its memory begins at the
+log's head of the moment, which is its enrolment (specs/07 §2): whoever carries the directory away carries that starting
+point.
 """
 
 import os

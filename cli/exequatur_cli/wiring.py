@@ -64,7 +64,7 @@ class AuthorityLog:
 
     def consistency_paths(self, older: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
         """Return the consistency proofs from older sizes."""
-        return [self._log.consistency(one, size) for one in older]
+        return self._log.consistencies(older, size)
 
     def checkpoint(self, size: int) -> bytes | None:
         """Return the checkpoint of the head of exactly that size, if one was signed."""

@@ -1,4 +1,4 @@
-"""Answering: the decision on a request and the artifact it leads to, signed, and kept before anybody sees them.
+"""Answering: the decision on a request and the artifact it leads to, signed and kept before it is sent (specs/09 §7).
 
 The first answer to a request stands. Asked again, at another time or by another process, the answerer returns
 the bytes that it kept; and what replay will need is in the content store before the decision can be in a log.

@@ -1,4 +1,4 @@
-"""Artifacts: the authorization that an allowed request becomes, as a pure function of what is known then.
+"""Artifacts: the authorization that an allowed request becomes, as a pure function of what is known then (specs/09 §6).
 
 Policy is the ceiling and everybody else only narrows: seconds and uses are the least of what the determining
 permits say (five minutes and one use where they are silent), what the request asks for, and what the

@@ -1,4 +1,4 @@
-"""What the authority is asked: a request with what opens it, and the first look at it.
+"""What the authority is asked: a request with what opens it, and the first look at it (specs/09 §1).
 
 Nothing is logged or signed for a request that is not whole, not for this runtime, or for nothing at all.
 """

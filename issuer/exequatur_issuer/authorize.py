@@ -1,4 +1,4 @@
-"""The authority: requests in, bundles or refusals out, and every step of it in the log (specs/01, specs/04 §4).
+"""The authority: requests in, bundles or refusals out, and every step of it in the log (specs/09, specs/04 §4).
 
     1  open       the descriptor is what the request commits to, and the request is for this runtime
     2  request    is registered; by that the log has checked its signature and its key's enrolment

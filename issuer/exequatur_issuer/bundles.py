@@ -1,6 +1,6 @@
 """Bundles: an artifact with all that an offline verifier needs of the log, gathered and put together.
 
-Everything leads to the one head that the artifact's receipt is signed for (specs/04 §3): the path of the
+Everything leads to the one head that the artifact's receipt is signed for (specs/04 §4): the path of the
 policy record, the checkpoint if the log signed one for exactly that size, and proofs that the head continues
 those which the runtime may remember. ``refresh`` does the same again for a later head; the artifact itself
 never changes.
@@ -74,11 +74,12 @@ def assemble(artifact: bytes, presented: bytes, salt: bytes, terms: bytes, evide
     )
 
 
-def refresh(data: bytes, log: Log) -> bytes:
+def refresh(data: bytes, log: Log, remembered: Iterable[Head] = ()) -> bytes:
     """Return the bundle ``data`` with everything that comes from ``log`` as of its current head.
 
-    Artifact, salt and terms stay as they are, and so does what comes from other logs. The head of before
-    becomes one that a proof leads from. Raises ``MalformedError`` for bytes that are no bundle, or none with
+    Artifact, salt and terms stay as they are, and so does what comes from other logs. Proofs lead from the
+    head of before, from those that they led from before, and from ``remembered``, the heads that the runtime
+    may have met since. Raises ``MalformedError`` for bytes that are no bundle, or none with
     a receipt of this log, and ``NotProvenError`` when the log does not continue what the bundle shows.
     """
     old = bundle.decode(data)
@@ -99,7 +100,7 @@ def refresh(data: bytes, log: Log) -> bytes:
     if position is None:
         raise MalformedError(f"the bundle does not say where its policy stands in {log.origin}")
     policy = Placed(old.policy.statement, position.leaf_index)
-    new = gather(log, head, policy, [*known, former])
+    new = gather(log, head, policy, [*known, former, *remembered])
     others = [item for item in old.checkpoints if _origin(item) != log.origin]
     return bundle.encode(
         old._replace(

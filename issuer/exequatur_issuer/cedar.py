@@ -1,4 +1,4 @@
-"""Cedar, behind the rules that make it fail closed. The only module that imports ``cedarpy``.
+"""Cedar, behind the rules that make it fail closed (specs/09 §2, §4). The only module that imports ``cedarpy``.
 
 Left alone, Cedar allows where one would not expect it: a ``forbid`` that cannot be evaluated does not apply,
 and without a schema a request of the wrong types is no error at all. So a schema is mandatory, every request

@@ -1,4 +1,4 @@
-"""The content store: what replay needs and the log does not hold, in files named by their SHA-256.
+"""The content store: what replay needs and the log does not hold, in files named by their SHA-256 (specs/09 §9).
 
     content/ab/cdef…    descriptors and terms as the preimages of their commitments (``action.preimage``),
                         and the parts of policy sets

@@ -1,4 +1,4 @@
-"""Deciding: from a request and its opened descriptor to the decision record, and nothing else.
+"""Deciding: from a request and its opened descriptor to the decision record, and nothing else (specs/09 §2).
 
 Pure, so that an auditor with the same inputs computes the same record, bit for bit (``replay``). The inputs
 are the request statement, the descriptor behind its commitment, the policy record in force with the loaded

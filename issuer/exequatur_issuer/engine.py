@@ -1,4 +1,4 @@
-"""What a policy engine is asked and what it answers, whatever the engine.
+"""What a policy engine is asked and what it answers, whatever the engine (specs/09 §2).
 
 An engine is a pure function: the same policy set, schema, entities and ``Query`` give the same ``Answer``,
 and time is a field of the query. So every logged decision can be computed again. Nothing here knows Cedar;

@@ -3,7 +3,7 @@
 An answer can be lost between authority and log. Who then signed again would put two decisions, or two
 artifacts with a use each, behind one request. So the statements that answer a request are kept first, all of
 them in one transaction, and the first to be kept stand: every later attempt, of whichever process, sends
-those very bytes (specs/04 §4).
+those very bytes (specs/09 §7, specs/04 §4).
 
 Beside them stand the tree heads of each runtime's last authorizations, from which the next bundles staple
 consistency proofs. Losing those costs a runtime a question to the log, and nothing else.

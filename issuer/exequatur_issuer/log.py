@@ -1,6 +1,7 @@
 """What the authority needs of a transparency log, whichever log that is.
 
-The log package does not know this one, and this one does not know it: the command line wires them together.
+The log package does not know this one, and this one does not know it: the command line wires them together
+(specs/decisions/0013).
 """
 
 from collections.abc import Sequence

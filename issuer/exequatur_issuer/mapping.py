@@ -1,4 +1,4 @@
-"""From an action descriptor to a policy query, by declared rules and without loss.
+"""From an action descriptor to a policy query, by declared rules and without loss (specs/09 §3).
 
 What an agent says is data and never becomes an entity: the escapes of Cedar's JSON are refused at any depth,
 and so is what Cedar would read as an entity without an escape. Values are booleans, integers within 64 signed

@@ -1,4 +1,4 @@
-"""Obligations: what the permits that allowed an action demand of its execution, written as annotations.
+"""Obligations: what the permits that allowed an action demand of its execution, as annotations (specs/09 §5).
 
     @ttl("5m") @uses("1") @require_approval("2")
     @limit_wall("30s") @limit_cpu("10s") @limit_memory("512MiB") @limit_file_size("1GiB")

@@ -1,4 +1,4 @@
-"""A bundle as a directory of its parts, for people and for other tools, and back again byte for byte.
+"""A bundle as a directory of its parts, for people and for other tools, and back again byte for byte (specs/04 §3).
 
     artifact.cose            the authorization, as registered (an empty unprotected header)
     receipt-1.cose …         its receipts

@@ -1,4 +1,4 @@
-"""A policy set: the verbatim files that a decision stands on, and their digests.
+"""A policy set: the verbatim files that a decision stands on, and their digests (specs/09 §4).
 
     policy/*.cedar               the policies, in the order of their names
            schema.cedarschema    the types of requests and entities; mandatory

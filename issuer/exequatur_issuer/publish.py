@@ -1,7 +1,7 @@
-"""Policy sets as logged statements: published by their owner, in force from a time on, loaded by digest.
+"""Policy sets as logged statements: published by their owner, in force from a time, loaded by digest (specs/09 §8).
 
     publish   a policy set that loads  ->  its parts in the content store, and the signed record of their digests
-    in_force  the records of the log   ->  the highest epoch whose activation time has passed (profile 21)
+    in_force  the records of the log   ->  the highest epoch whose activation time has passed
     load      a record                 ->  the loaded set that it names, every part hashed again
 
 So what the authority decides under is what its owner signed and the log proves, never what happens to lie in

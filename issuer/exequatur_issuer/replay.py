@@ -1,4 +1,4 @@
-"""Replay: every logged decision computed again from what it rested on, and compared field by field.
+"""Replay: every logged decision computed again from what it rested on, and compared field by field (specs/09 §8).
 
     decision, request, policy   from the log
     descriptor, policy parts    from the content store, by the digests that those records name

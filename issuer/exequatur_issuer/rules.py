@@ -1,4 +1,4 @@
-"""The declared part of the mapping from arguments to typed context: ``mapping.toml`` of a policy set.
+"""The declared part of the mapping from arguments to typed context: ``mapping.toml`` (specs/09 §3).
 
 Cedar has no lengths and no fractions beyond four places, and its sets forget how often and in which order
 something came. So a policy set declares, by action, what to count and what is a decimal:

@@ -1,4 +1,4 @@
-"""Signing keys in files: encrypted PKCS#8 in PEM, one key for each role, behind the kernel's ``Signer``.
+"""Signing keys in files: encrypted PKCS#8 in PEM, one key for each role, behind the kernel's ``Signer`` (specs/09 §9).
 
 Whoever holds the authority's key is the authority, so a key file that others can read, or that somebody else
 owns, is refused and not mended: it may have been read already.

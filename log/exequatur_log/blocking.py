@@ -145,6 +145,10 @@ class BlockingLog:
         """As ``Log.consistency``."""
         return self._loop.run(self._log.consistency(size1, size2))
 
+    def consistencies(self, older: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
+        """As ``Log.consistencies``."""
+        return self._loop.run(self._log.consistencies(older, size))
+
     def root(self, size: int) -> bytes:
         """As ``Log.root``."""
         return self._loop.run(self._log.root(size))

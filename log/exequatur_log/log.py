@@ -8,6 +8,7 @@ byte for ever.
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -216,11 +217,17 @@ class Log:
 
     async def consistency(self, size1: int, size2: int) -> tuple[bytes, ...]:
         """Return the consistency proof between two sizes that the log had; raise ``NotFoundError``."""
+        return (await self.consistencies([size1], size2))[0]
+
+    async def consistencies(self, older: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
+        """Return the consistency proof from each older size to ``size``, read at once; raise ``NotFoundError``."""
         async with self._database.read() as connection:
             now = (await _head(connection)).size
-            if not 0 < size1 <= size2 <= now:
-                raise NotFoundError(f"no proof leads from size {size1} to size {size2} in this log of {now} entries")
-            return await proofs.hashes(connection, tree.consistency_spans(size1, size2))
+            if not all(0 < one <= size <= now for one in older):
+                raise NotFoundError(f"no proofs lead from sizes {older} to size {size} in this log of {now} entries")
+            spans = [tree.consistency_spans(one, size) for one in older]
+            found = iter(await proofs.hashes(connection, list(chain.from_iterable(spans))))
+            return [tuple(islice(found, len(path))) for path in spans]
 
     async def root(self, size: int) -> bytes:
         """Return the root of the tree of any size that the log had; raise ``NotFoundError``."""

@@ -1,8 +1,9 @@
 """The sequencer: group commit. It takes whatever is waiting, and never waits for more (specs/03 §3).
 
-A caller hands in a ticket, one or many statements, and is answered when they are durable and provable. A
-caller that gives up does not disturb the batch: a statement that was taken is registered, and sending it
-again returns its receipt.
+Two stages run side by side: while one batch is being committed, the next is parsed and its signatures
+checked, which hides what the disk takes. A caller hands in a ticket, one or many statements, and is answered
+when they are durable and provable. A caller that gives up does not disturb the batch: a statement that was
+taken is registered, and sending it again returns its receipt.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 
 from .batch import Answer, Appender
 from .errors import Code, FatalLogError, Refused, StorageError
-from .intake import Intake
+from .intake import Checked, Intake
 
 MAX_BATCH: Final = 4096
 MAX_WAITING: Final = 16_384
@@ -43,7 +44,8 @@ class Sequencer:
         self._fatal: FatalLogError | None = None
         # How long a batch has taken of late, in seconds; the start is a guess that the first batches correct.
         self._pace = 0.005
-        self._task = asyncio.create_task(self._run())
+        self._handed: asyncio.Queue[tuple[list[_Ticket], list[Checked | Refused], float] | None] = asyncio.Queue(1)
+        self._stages = [asyncio.create_task(self._check()), asyncio.create_task(self._commit())]
 
     async def register(self, statement: bytes, deadline: float | None) -> Answer:
         """Return the answer to one statement, within ``deadline`` seconds if one is given."""
@@ -71,7 +73,7 @@ class Sequencer:
         """Refuse what comes from now on, finish what is waiting, and end."""
         self._closing = True
         self._wake.set()
-        await self._task
+        await asyncio.gather(*self._stages)
         self._intake.close()
 
     def _enqueue(self, statements: Sequence[bytes], due: float | None) -> asyncio.Future[list[Answer]]:
@@ -104,21 +106,37 @@ class Sequencer:
             self._wake.clear()
         return taken
 
-    async def _run(self) -> None:
+    async def _check(self) -> None:
+        """The first stage: take what is waiting, parse it, check its signatures."""
         while not (self._closing and not self._waiting):
             await self._wake.wait()
-            tickets = self._take()
-            if not tickets:
+            if not (tickets := self._take()):
                 continue
             begun = self._loop.time()
             try:
                 with _uncollected():
                     checked = await self._intake.check([item for ticket in tickets for item in ticket.statements])
+            except StorageError as error:
+                self._refuse(tickets, error)
+            except Exception as error:  # noqa: BLE001  (the edge of the log: the unforeseen stops it, and all are told)
+                self._stop(tickets, error)
+            else:
+                await self._handed.put((tickets, checked, begun))
+        await self._handed.put(None)
+
+    async def _commit(self) -> None:
+        """The second stage: register, and answer."""
+        while (handed := await self._handed.get()) is not None:
+            tickets, checked, begun = handed
+            try:
+                if self._fatal is not None:
+                    raise self._fatal
+                with _uncollected():
                     answers = await self._appender.register(checked)
             except StorageError as error:
                 self._refuse(tickets, error)
                 continue
-            except Exception as error:  # noqa: BLE001  (the edge of the log: the unforeseen stops it, and all are told)
+            except Exception as error:  # noqa: BLE001  (as above)
                 self._stop(tickets, error)
                 continue
             self._pace += (self._loop.time() - begun - self._pace) / 8

@@ -39,10 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     for name, measure in SUBJECTS.items():
         if options.only and name not in options.only:
             continue
-        print(f"measuring {name}…", file=sys.stderr, flush=True)
+        print(f"measuring {name}…", end="", file=sys.stderr, flush=True)
+        started = time.perf_counter()
         # In the checkout rather than in /tmp, which may be memory: what is called durable is to reach a disk.
         with tempfile.TemporaryDirectory(prefix=f"bench-{name}-", dir=build) as folder:
             rows += measure(Path(folder), quick=options.quick)
+        print(f" {time.perf_counter() - started:.0f} s", file=sys.stderr)
     seconds = time.perf_counter() - begun
     print(table.text(rows))
     print(f"\n{described['cpu']}, {described['cores']} cores; {described['python']}, {described['openssl']}")

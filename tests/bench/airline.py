@@ -67,7 +67,7 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
             {"type": "mcp.tool", "name": call.tool, "resource": DESK, "args": parse_json_arguments(call.arguments)}
             for call in calls()
         ]
-        return [*_batch(desk, log, descriptors), *_singles(desk, log, descriptors[: 60 if quick else None])]
+        return [*_batch(desk, log, descriptors), *_singles(desk, log, descriptors[: 40 if quick else 200])]
     finally:
         log.close()
 

@@ -46,7 +46,7 @@ class Audited(NamedTuple):
 
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """Return the rows of the audit."""
-    executions, rounds = (500, 1) if quick else (2000, 3)
+    executions, rounds = (150, 1) if quick else (800, 3)
     small, large = (_fill(folder / str(count), count) for count in (executions, 4 * executions))
     audits = {home.size: _audit("audit", home.path, home, rounds) for home in (small, large)}
     checks = _audit("fsck", large.path / "log.db", large, rounds)

@@ -6,9 +6,9 @@ not counted; opening is, in a row of its own.
 """
 
 import random
+from functools import partial
 from pathlib import Path
 
-from exequatur_log.blocking import BlockingLog
 from tests.bench import fresh, wide
 from tests.bench.registration import register
 from tests.bench.rounds import Timing, alternate
@@ -19,13 +19,15 @@ from tests.oracles.environment import interpreter
 
 SUBJECT = "proofs and appends in large logs"
 BATCH = 256
+_PROOFS = 64
+_GOAL = 1_000_000  # the size for which there is a target: pymerkle's proof costs as much as its tree is large
 
 
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """Return the rows of proofs."""
-    sizes = [1_000, 10_000, 100_000] if quick else [10_000, 100_000, 1_000_000]
+    sizes = [1_000, 10_000, 50_000] if quick else [10_000, 100_000, 1_000_000]
     logs = wide.grow(folder, sizes)
-    return _cold(folder, logs[sizes[-1]], sizes[-1], 2 if quick else 4) + _growth(logs, 6 if quick else 20)
+    return _cold(folder, logs[sizes[-1]], sizes[-1], 2 if quick else 3) + _growth(logs, 4 if quick else 12)
 
 
 def _cold(folder: Path, log: Path, size: int, rounds: int) -> list[Row]:
@@ -42,9 +44,10 @@ def _cold(folder: Path, log: Path, size: int, rounds: int) -> list[Row]:
         assert kind != "inclusion" or all(ours["path"] == other["path"] for ours, other in found)
         alone = [Timing(tuple(pair[place]["prove"] for pair in found)) for place in (0, 1)]
         opened = [Timing(tuple(pair[place]["open"] + pair[place]["prove"] for pair in found)) for place in (0, 1)]
+        target = Target("≥", 100) if size >= _GOAL else None
         name = f"{kind}, cold, {size:,} leaves, against pymerkle"
         rows += [
-            cost(SUBJECT, name, alone[0], alone[1], "ms", target=Target("≥", 100), faster=True),
+            cost(SUBJECT, name, alone[0], alone[1], "ms", target=target, faster=True),
             cost(SUBJECT, f"{name}, opening included", opened[0], opened[1], "ms", faster=True),
         ]
     return rows
@@ -53,29 +56,24 @@ def _cold(folder: Path, log: Path, size: int, rounds: int) -> list[Row]:
 def _growth(paths: dict[int, Path], rounds: int) -> list[Row]:
     """Return the rows that compare an append and a proof in each log with the same in the smallest."""
     sizes = sorted(paths)
-    logs = [scene.reopen(paths[size]) for size in sizes]
-    requests = [[[scene.request() for _ in range(BATCH)] for _ in range(rounds)] for _ in logs]
+    logs = {size: scene.reopen(paths[size]) for size in sizes}
+    # Each log takes the same ones.
+    requests = [[scene.request() for _ in range(BATCH)] for _ in range(rounds)]
     chosen = random.Random(1)
-    places = [[chosen.randrange(size) for _ in range(64)] for size in sizes]
+    places = {size: [chosen.randrange(size) for _ in range(_PROOFS)] for size in sizes}
+
+    def append(size: int, number: int) -> None:
+        register(logs[size], requests[number])
+
+    def prove(size: int, _: int) -> None:
+        for place in places[size]:
+            logs[size].inclusion(place, size)
+
     try:
-        appends = alternate(
-            rounds,
-            BATCH,
-            *(
-                lambda number, log=log, mine=mine: register(log, mine[number])
-                for log, mine in zip(logs, requests, strict=True)
-            ),
-        )
-        proofs = alternate(
-            rounds,
-            len(places[0]),
-            *(
-                lambda _, log=log, size=size, mine=mine: _prove(log, size, mine)
-                for log, size, mine in zip(logs, sizes, places, strict=True)
-            ),
-        )
+        appends = alternate(rounds, BATCH, *(partial(append, size) for size in sizes))
+        proofs = alternate(rounds, _PROOFS, *(partial(prove, size) for size in sizes))
     finally:
-        for log in logs:
+        for log in logs.values():
             log.close()
     rows: list[Row] = []
     for what, timings in ((f"append, batch of {BATCH}", appends), ("inclusion proof", proofs)):
@@ -85,8 +83,3 @@ def _growth(paths: dict[int, Path], rounds: int) -> list[Row]:
             name = f"{what}, {size:,} leaves, against {sizes[0]:,}"
             rows.append(cost(SUBJECT, name, timing, timings[0], "µs", target=Target("≤", bound), statistic="best"))
     return rows
-
-
-def _prove(log: BlockingLog, size: int, places: list[int]) -> None:
-    for place in places:
-        log.inclusion(place, size)

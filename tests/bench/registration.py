@@ -25,9 +25,9 @@ _CORES = os.cpu_count() or 1
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """Return the rows of registration."""
     with scene.create(folder / "log.db") as log:
-        batches = [(256, 8), (1024, 4)] if quick else [(256, 24), (1024, 10), (4096, 4)]
+        batches = [(256, 6), (1024, 2)] if quick else [(256, 20), (1024, 6), (4096, 2)]
         rows = [_batch(log, size, rounds) for size, rounds in batches]
-        return rows + _single(log, folder, 50 if quick else 300)
+        return rows + _single(log, folder, 50 if quick else 200)
 
 
 def register(log: BlockingLog, requests: Sequence[bytes]) -> None:

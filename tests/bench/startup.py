@@ -25,7 +25,7 @@ _FEWER_IMPORTS = "import cryptography.hazmat.primitives.asymmetric.ec, cbor2"
 
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """Return the rows of processes."""
-    rounds = 9 if quick else 31
+    rounds = 7 if quick else 25
     # A home is refused where others could exchange it; a directory of the system's for temporary files is none such.
     with tempfile.TemporaryDirectory() as name:
         return [_import(folder, rounds), _run(Path(name), rounds)]
@@ -39,7 +39,13 @@ def _import(folder: Path, rounds: int) -> Row:
         lambda _: _python(folder, "-c", _IMPORTS),
     )
     return cost(
-        SUBJECT, "import exequatur_verifier, against ec, ed25519 and cbor2", ours, bare, "ms", target=Target("≤", 2)
+        SUBJECT,
+        "import exequatur_verifier, against ec, ed25519 and cbor2",
+        ours,
+        bare,
+        "ms",
+        target=Target("≤", 2),
+        statistic="best",
     )
 
 
@@ -53,7 +59,15 @@ def _run(folder: Path, rounds: int) -> Row:
         ),
         lambda _: _python(folder, "-c", _FEWER_IMPORTS),
     )
-    return cost(SUBJECT, "exequatur_gate run -- true, against ec and cbor2", ours, bare, "ms", target=Target("≤", 4))
+    return cost(
+        SUBJECT,
+        "exequatur_gate run -- true, against ec and cbor2",
+        ours,
+        bare,
+        "ms",
+        target=Target("≤", 4),
+        statistic="best",
+    )
 
 
 def _prepare(folder: Path, count: int) -> tuple[str, list[str]]:

@@ -1,6 +1,5 @@
 """The founded home, and the command as a user calls it: in this process, with its streams captured."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,4 +23,4 @@ def exq(
     monkeypatch.delenv("EXEQUATUR_HOME", raising=False)
     monkeypatch.setattr("exequatur_gate.home.INSTALLED", str(tmp_path / "installed"))
     (tmp_path / "installed").symlink_to("nowhere")
-    return lambda *arguments: call(capfd, *map(os.fspath, arguments))
+    return lambda *arguments: call(capfd, *map(str, arguments))

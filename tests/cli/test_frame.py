@@ -67,6 +67,7 @@ def test_without_a_home_the_user_is_told_how_to_get_one(exq: Exq, arguments: tup
 def test_environment_names_a_home_for_what_does_not_enforce(
     exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # T-10
     monkeypatch.setenv("EXEQUATUR_HOME", str(home))
     assert exq("log", "checkpoint").status == 0
     assert exq("authorize", "-o", "x.exq", "--", "true").status == 0
@@ -77,12 +78,14 @@ def test_environment_names_a_home_for_what_does_not_enforce(
 
 
 def test_home_of_the_working_directory_is_not_taken(exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # T-10
     monkeypatch.chdir(home)
     assert exq("run", "--", "true").status == 69
 
 
 @pytest.mark.parametrize("place", [".", "keys", "..", "state.db", "trust.toml"])
 def test_home_that_others_can_write_is_refused(exq: Exq, home: Path, place: str) -> None:
+    # T-11
     target = home / place
     mode = target.stat().st_mode
     target.chmod(mode | 0o020)
@@ -120,7 +123,12 @@ def test_script_runs_as_a_process_of_its_own(home: Path, tmp_path: Path) -> None
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", program, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     ran = run("run", "--home", str(home), "--", "sh", "-c", "echo out; echo err >&2; exit 5")
@@ -137,7 +145,10 @@ def test_pipe_that_is_closed_is_no_bug(home: Path) -> None:
     os.close(reader)
     called = subprocess.run(
         [sys.executable, "-c", program, "log", "checkpoint", "--home", str(home)],
-        stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
     )
     os.close(writer)
     assert called.returncode != 0

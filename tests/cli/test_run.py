@@ -98,6 +98,7 @@ def test_bundle_runs_as_often_as_it_says(exq: Exq, home: Path) -> None:
      ("noise", "ARTIFACT_MALFORMED"), ("arguments", "ACTION_MISMATCH"), ("executable", "FACT_MISMATCH")],
 )  # fmt: skip
 def test_every_other_bundle_is_denied(exq: Exq, home: Path, change: str, code: str) -> None:
+    # G-26
     tool = Path("tool").absolute()
     shutil.copy(os.path.realpath("/bin/sh"), tool)
     command = [str(tool), "-c", "echo ran >> ran"]

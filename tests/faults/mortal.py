@@ -1,7 +1,7 @@
 """Processes to be killed: forked from a warm parent that has imported everything, ended by SIGKILL at a random moment.
 
-Each says when it is ready, and then what it was answered, before it does anything else. Every draw comes from one generator,
-whose seed is printed, and which ``EXEQUATUR_FAULTS_SEED`` repeats.
+Each says when it is ready, and then what it was answered, before it does anything else. Every draw comes from one
+generator, whose seed is printed, and which ``EXEQUATUR_FAULTS_SEED`` repeats.
 """
 
 import multiprocessing

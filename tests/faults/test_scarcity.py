@@ -18,7 +18,6 @@ from tests.faults.work import starve
 from tests.log import scene
 from tests.support.founded import SHELL, enter, issue
 
-
 RUNS = 6
 
 

@@ -22,6 +22,10 @@ from tests.support.founded import ENVIRON, enter
 __all__ = ["append", "cedar", "govern", "race", "requests", "starve", "told"]
 
 
+# Bundles, each with the command that it is presented for.
+Presented = Sequence[tuple[bytes, Sequence[bytes]]]
+
+
 def requests(number: int) -> list[bytes]:
     """Return statements that no other process makes."""
     return [scene.request(f"urn:scene:{os.urandom(16).hex()}") for _ in range(number)]
@@ -40,7 +44,7 @@ def append(path: Path, seed: int, most: int | None, say: Connection) -> None:
             batches += 1
 
 
-def govern(home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, say: Connection) -> None:
+def govern(home: Path, presented: Presented, cwd: Path, say: Connection) -> None:
     """Run commands with their bundles and say what became of each, then wait to be killed."""
     with enter(home) as entered, entered.gate() as gate:
         say.send(READY)
@@ -49,9 +53,7 @@ def govern(home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: 
         signal.pause()
 
 
-def race(
-    home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, barrier: Barrier, say: Connection
-) -> None:
+def race(home: Path, presented: Presented, cwd: Path, barrier: Barrier, say: Connection) -> None:
     """Present each bundle at the same moment as all the others."""
     with enter(home) as entered, entered.gate() as gate:
         for bundle, argv in presented:
@@ -59,7 +61,7 @@ def race(
             say.send(told(present(gate, bundle, argv, cwd)))
 
 
-def starve(path: Path, home: Path, presented: Sequence[tuple[bytes, Sequence[bytes]]], cwd: Path, say: Connection) -> None:
+def starve(path: Path, home: Path, presented: Presented, cwd: Path, say: Connection) -> None:
     """Append and run a few times with room on the disk, the last time but one without it."""
     with scene.reopen(path) as log, enter(home) as entered, entered.gate() as gate:
         *_, last, _ = range(len(presented))

@@ -55,6 +55,7 @@ def count(gate: Gate, table: str) -> int:
 
 
 def test_admission_records_what_was_verified(gate: Gate, bundle: bytes) -> None:
+    # G-01 G-07 G-10 T-02
     admission = ask(gate, bundle)
     (made,) = spooled(gate)
     record = made.record
@@ -82,6 +83,7 @@ def test_admission_is_remembered(gate: Gate, bundle: bytes) -> None:
 
 
 def test_only_admission_makes_a_permit(gate: Gate, bundle: bytes) -> None:
+    # G-09
     permit = ask(gate, bundle).permit
     with pytest.raises(TypeError):
         Permit(object(), permit.presented, permit.salt, permit.terms, permit.take(), permit._lock)
@@ -89,6 +91,7 @@ def test_only_admission_makes_a_permit(gate: Gate, bundle: bytes) -> None:
 
 
 def test_permit_is_used_once(gate: Gate, bundle: bytes) -> None:
+    # G-09
     permit = ask(gate, bundle).permit
     assert permit.take().subject == world.SUBJECT
     with pytest.raises(PermitUsedError):
@@ -116,6 +119,7 @@ def test_verdict_without_memory_is_not_admitted(gate: Gate, bundle: bytes) -> No
 
 
 def test_each_use_is_counted_and_the_last_is_the_last(tmp_path: Path) -> None:
+    # G-06
     log = world.new_log()
     bundle = world.authorize(COMMAND, FACTS, log, uses=3)
     with open_gate(make_home(tmp_path / "home", log)) as gate:
@@ -128,6 +132,7 @@ def test_each_use_is_counted_and_the_last_is_the_last(tmp_path: Path) -> None:
 
 
 def test_uses_are_counted_by_record_whatever_carries_it(gate: Gate, bundle: bytes, log: Log) -> None:
+    # G-06 C-10
     ask(gate, bundle).permit.close()
     # The same authorization, registered again and with another receipt.
     again = world.authorize(COMMAND, FACTS, log)
@@ -150,6 +155,7 @@ def test_authorization_without_a_use_is_never_admitted(tmp_path: Path) -> None:
 
 
 def test_changed_memory_is_judged_again(gate: Gate, bundle: bytes) -> None:
+    # G-05
     judged = judge(gate, bundle)
     verdict = judged(*gate.state.recall())
     with gate.state.transaction() as transaction:
@@ -167,6 +173,7 @@ def test_changed_memory_is_judged_again(gate: Gate, bundle: bytes) -> None:
 
 
 def test_what_changed_memory_forbids_is_not_admitted(gate: Gate, bundle: bytes) -> None:
+    # G-05
     judged = judge(gate, bundle)
     known, proofs = gate.state.recall()
     verdict = judged(known, proofs)
@@ -180,6 +187,7 @@ def test_what_changed_memory_forbids_is_not_admitted(gate: Gate, bundle: bytes) 
 
 
 def test_too_many_waiting_records_deny(gate: Gate, bundle: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    # G-08
     monkeypatch.setattr(spool, "MAX_WAITING", 0)
     with pytest.raises(Denial) as denial:
         ask(gate, bundle)
@@ -189,6 +197,7 @@ def test_too_many_waiting_records_deny(gate: Gate, bundle: bytes, monkeypatch: p
 
 
 def test_too_old_waiting_records_deny(tmp_path: Path) -> None:
+    # G-08
     log = world.new_log()
     bundle = world.authorize(COMMAND, FACTS, log, uses=2, ttl=spool.MAX_AGE_S + 100)
     home = make_home(tmp_path / "home", log, trust={"max_age": spool.MAX_AGE_S + 100})
@@ -211,6 +220,7 @@ class BrokenSigner:
 
 
 def test_admission_that_cannot_be_signed_leaves_nothing(gate: Gate, bundle: bytes) -> None:
+    # G-07 G-10
     judged = judge(gate, bundle)
     author = gate.author._replace(signer=BrokenSigner())
     with pytest.raises(OSError, match="token"):
@@ -235,6 +245,7 @@ def test_locked_reservation_number_denies(gate: Gate, bundle: bytes) -> None:
 
 @pytest.mark.parametrize("uses", [1, 3])
 def test_processes_that_race_get_no_more_than_the_uses(tmp_path: Path, uses: int) -> None:
+    # G-06
     log = world.new_log()
     bundle = world.authorize(COMMAND, FACTS, log, uses=uses)
     home = make_home(tmp_path / "home", log)

@@ -87,6 +87,7 @@ def test_decision_has_no_truth_value(gate: Gate, bundle: bytes) -> None:
 def test_gate_that_denies_nothing_does_not_arm(
     tmp_path: Path, log: Log, bundle: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # G-27
     home = make_home(tmp_path / "home", log)
 
     def allow(_: bytes | None, __: Any, ___: Facts, *rest: Any) -> Any:
@@ -98,6 +99,7 @@ def test_gate_that_denies_nothing_does_not_arm(
 
 
 def test_gate_that_admits_denials_does_not_arm(tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    # G-27
     home = make_home(tmp_path / "home", log)
     monkeypatch.setattr(gates, "admit", lambda *_: None)
     with pytest.raises(NotArmedError):
@@ -105,6 +107,7 @@ def test_gate_that_admits_denials_does_not_arm(tmp_path: Path, log: Log, monkeyp
 
 
 def test_gate_without_its_state_does_not_open(tmp_path: Path, log: Log) -> None:
+    # G-02 G-27
     home = make_home(tmp_path / "home", log)
     (home / "state.db").unlink()
     with pytest.raises(StateUnavailableError):
@@ -112,6 +115,7 @@ def test_gate_without_its_state_does_not_open(tmp_path: Path, log: Log) -> None:
 
 
 def test_gate_with_an_old_copy_of_its_state_does_not_open(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    # G-02
     home = make_home(tmp_path / "home", log)
     with open_gate(home) as gate:
         ask(gate, bundle)
@@ -210,6 +214,7 @@ def test_denial_is_not_remembered(gate: Gate, bundle: bytes) -> None:
 
 
 def test_fork_is_kept_as_evidence_and_denies_from_then_on(gate: Gate, bundle: bytes) -> None:
+    # G-04
     fork = world.new_log()
     fork.entries[0] = b"another history"
     forked = world.authorize(COMMAND, FACTS, fork)
@@ -223,6 +228,7 @@ def test_fork_is_kept_as_evidence_and_denies_from_then_on(gate: Gate, bundle: by
 
 
 def test_rollback_is_kept_as_evidence(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    # G-04
     for number in range(5):
         log.append(b"more %d" % number)
     with open_gate(make_home(tmp_path / "home", log)) as gate:
@@ -232,6 +238,7 @@ def test_rollback_is_kept_as_evidence(tmp_path: Path, log: Log, bundle: bytes) -
 
 
 def test_evidence_that_comes_with_another_failure_is_kept_too(gate: Gate) -> None:
+    # G-04
     fork = world.new_log()
     fork.entries[0] = b"another history"
     assert code_of(ask(gate, world.authorize(COMMAND, FACTS, fork, now=NOW - 100_000))) is Code.CHECKPOINT_STALE
@@ -316,6 +323,7 @@ def test_memory_that_outruns_the_proofs_is_asked_for_again(
 
 
 def test_home_that_trust_wants_protected_is_not(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    # G-01
     trust = {"extra": "[enforcement]\nprotected_home = true"}
     with open_gate(make_home(tmp_path / "home", log, trust=trust)) as gate:
         decision = ask(gate, bundle)
@@ -342,6 +350,7 @@ def test_state_that_breaks_denies(gate: Gate, bundle: bytes) -> None:
 
 
 def test_full_disk_denies_and_changes_nothing(gate: Gate, bundle: bytes) -> None:
+    # G-07 G-12
     before = gate.state.recall()
     with gate.state.transaction() as transaction:
         ((pages,),) = transaction.execute("PRAGMA page_count")
@@ -369,6 +378,7 @@ def test_unforeseen_error_denies(gate: Gate, bundle: bytes, monkeypatch: pytest.
 
 
 def test_flush_sends_in_order_and_forgets(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    # G-24 R-03
     sink = Recorder()
     with open_gate(make_home(tmp_path / "home", log), sink=sink) as gate:
         for _ in range(300):
@@ -390,6 +400,7 @@ def test_without_a_sink_everything_waits(gate: Gate, bundle: bytes) -> None:
 
 
 def test_flush_stops_where_the_log_cannot_be_reached(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    # G-24
     sink = Recorder(lambda made: Answer("accepted" if getattr(made.record, "seq", 0) <= 2 else "unavailable"))
     with open_gate(make_home(tmp_path / "home", log), sink=sink) as gate:
         for _ in range(4):
@@ -414,6 +425,7 @@ def test_missing_answers_mean_unavailable(tmp_path: Path, log: Log, bundle: byte
 
 
 def test_refused_record_is_followed_by_a_gap_that_names_it(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    # G-25
     refused: list[bytes] = []
 
     def answer(made: Statement) -> Answer:
@@ -436,6 +448,7 @@ def test_refused_record_is_followed_by_a_gap_that_names_it(tmp_path: Path, log: 
 
 
 def test_refused_gap_has_no_gap(tmp_path: Path, log: Log, bundle: bytes) -> None:
+    # G-25
     with open_gate(make_home(tmp_path / "home", log), sink=Recorder(lambda _: Answer("refused", "NO"))) as gate:
         ask(gate, bundle)
         assert gate.flush() == Flushed(refused=2)

@@ -49,6 +49,7 @@ def test_output_is_the_commands_and_the_case_stands_beside_it(place: Place) -> N
 
 
 def test_denial_says_step_and_code(place: Place) -> None:
+    # G-26
     place.bundle(b"true")
     assert place.run("true").returncode == 0
     done = place.run("true")
@@ -79,6 +80,7 @@ def test_death_by_a_signal(place: Place) -> None:
 
 
 def test_missing_and_malformed_bundles_are_denied(place: Place) -> None:
+    # G-26
     assert b"ARTIFACT_MISSING" in place.run("true").stderr
     place.file.mkdir()
     assert b"ARTIFACT_MISSING" in place.run("true").stderr

@@ -68,6 +68,7 @@ def orphan_of(gate: Gate) -> Outcome:
 
 
 def test_what_a_killed_gate_leaves_running_is_killed_and_recorded(tmp_path: Path) -> None:
+    # G-22 G-23
     # The command itself dies with its gate; what it has started does not, and leads nobody to it but its session.
     governed = Governed(tmp_path, "sleep 60 & echo $! > child; echo $$ > self; wait")
     leader, child = governed.wait_for("self"), governed.wait_for("child")
@@ -88,6 +89,7 @@ def test_what_a_killed_gate_leaves_running_is_killed_and_recorded(tmp_path: Path
 
 
 def test_nothing_left_is_not_found(tmp_path: Path) -> None:
+    # G-21 G-22
     governed = Governed(tmp_path, "echo $$ > self; exec sleep 60")
     leader = governed.wait_for("self")
     governed.kill()
@@ -97,6 +99,7 @@ def test_nothing_left_is_not_found(tmp_path: Path) -> None:
 
 
 def test_running_gate_is_left_alone(tmp_path: Path) -> None:
+    # G-21
     governed = Governed(tmp_path, "echo $$ > self; while ! test -e end; do sleep 0.05; done; exit 0")
     leader = governed.wait_for("self")
     with open_gate(governed.home) as gate:
@@ -148,6 +151,7 @@ def test_start_of_an_orphan_that_was_settled_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.1])
 def test_gate_killed_at_any_moment_leaves_one_outcome_for_each_verification(tmp_path: Path, delay: float) -> None:
+    # G-11 G-23
     governed = Governed(tmp_path, "echo ran >> trace")
     wait_until(lambda: (governed.home / "state.db-wal").exists() or governed.process.poll() is not None)
     time.sleep(delay)

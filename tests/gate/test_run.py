@@ -68,6 +68,7 @@ def outcome_of(gate: Gate) -> Outcome:
 
 
 def test_command_runs_as_authorized_and_its_outcome_is_recorded(gate: Gate, log: Log, work: Path) -> None:
+    # G-11
     argv = shell("echo $SECRET$PATH; exit 3")
     made, stdout = run_in(gate, authorize(argv, work, log), argv, work)
     assert stdout == b"/usr/bin:/bin\n"
@@ -87,6 +88,7 @@ def test_command_runs_as_authorized_and_its_outcome_is_recorded(gate: Gate, log:
 
 
 def test_second_run_of_a_single_use_is_denied(gate: Gate, log: Log, work: Path) -> None:
+    # G-06 G-26
     argv = shell("echo ran >> trace")
     bundle = authorize(argv, work, log)
     assert run_in(gate, bundle, argv, work)[0].status == 0
@@ -116,6 +118,7 @@ def test_limit_kills_and_is_named(gate: Gate, log: Log, work: Path) -> None:
 
 @pytest.mark.parametrize("argv", [shell("echo other"), [b"sh"], [b"echo", b"hello"]])
 def test_changed_arguments_are_denied(gate: Gate, log: Log, work: Path, argv: list[bytes]) -> None:
+    # G-26
     made, stdout = run_in(gate, authorize(shell("echo hello"), work, log), argv, work)
     assert (code_of(made), stdout) == (Code.ACTION_MISMATCH, b"")
 
@@ -159,6 +162,7 @@ def test_failure_of_the_bundle_comes_before_that_of_the_command(gate: Gate, log:
     ],
 )
 def test_nothing_runs_without_a_bundle(gate: Gate, work: Path, bundle: bytes | None, code: Code) -> None:
+    # G-26
     made, _ = run_in(gate, bundle, shell("touch ran"), work)
     assert code_of(made) is code
     assert not (work / "ran").exists()
@@ -229,6 +233,7 @@ def test_outcome_that_cannot_be_recorded_is_told_and_becomes_an_orphan(
 
 
 def test_permit_is_for_the_command_that_was_admitted(gate: Gate, log: Log, work: Path) -> None:
+    # G-09
     argv = shell("echo hello")
     bundle = authorize(argv, work, log)
     admitted = measure(argv, cwd=os.fsencode(work), environ=ENVIRON, load=seal)
@@ -243,6 +248,7 @@ def test_permit_is_for_the_command_that_was_admitted(gate: Gate, log: Log, work:
 
 
 def test_start_and_outcome_happen_once(gate: Gate, log: Log, work: Path) -> None:
+    # G-09 G-11
     argv = shell("true")
     assert run_in(gate, authorize(argv, work, log), argv, work)[0].status == 0
     outcome = outcome_of(gate)

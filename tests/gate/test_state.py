@@ -52,6 +52,7 @@ def sql(path: str, *commands: str) -> None:
 
 
 def test_enrolment_is_remembered(state: State) -> None:
+    # G-02
     known, proofs = state.recall()
     assert known.heads == {"log.example/a": head(10, NOW - 50)}
     assert (known.generation, known.floor, known.policies, known.forked, proofs) == (0, NOW - 50, {}, frozenset(), ())
@@ -147,6 +148,7 @@ def be_no_database(path: str) -> None:
     ],
 )
 def test_damaged_state_is_unavailable_and_not_made_anew(path: str, damage: Callable[[str], None]) -> None:
+    # G-02
     damage(path)
     existed = Path(path).exists()
     with pytest.raises(StateUnavailableError) as refusal:
@@ -156,11 +158,13 @@ def test_damaged_state_is_unavailable_and_not_made_anew(path: str, damage: Calla
 
 
 def test_another_key_is_refused(path: str) -> None:
+    # G-02
     with pytest.raises(StateUnavailableError, match="belongs to the key"):
         State.open(path, b"x" * 32)
 
 
 def test_interrupted_enrolment_is_no_state(tmp_path: Path) -> None:
+    # G-02
     path = str(tmp_path / "state.db")
     (tmp_path / "state.db").touch()
     locks.create(lock_path(path))
@@ -169,6 +173,7 @@ def test_interrupted_enrolment_is_no_state(tmp_path: Path) -> None:
 
 
 def test_old_copy_is_behind_what_the_key_signed(state: State) -> None:
+    # G-02
     state.check_not_behind(0)
     with pytest.raises(StateUnavailableError, match="old copy"):
         state.check_not_behind(1)
@@ -191,6 +196,7 @@ def test_whole_file_is_checked_on_request(path: str) -> None:
 
 
 def test_error_inside_a_transaction_undoes_it(state: State) -> None:
+    # G-12
     def fail() -> None:
         with state.transaction() as transaction:
             memory.remember(transaction, Learned((head(11, NOW),), NOW), ())
@@ -261,6 +267,7 @@ def test_same_head_without_its_note_does_not_replace_the_one_with_it(state: Stat
 
 
 def test_floor_never_sinks_and_no_clock_raises_it(state: State) -> None:
+    # G-03
     learn(state, clock=Clock(NOW + 1000))
     assert state.recall()[0].floor == NOW
     with state.transaction() as transaction:
@@ -311,6 +318,7 @@ def test_number_of_proofs_kept_is_bounded(state: State, monkeypatch: pytest.Monk
 
 
 def test_evidence_of_a_fork_is_kept_and_the_first_stays(state: State) -> None:
+    # G-04
     first = Evidence(head(10, NOW - 50), head(10, NOW, b"x" * 32))
     second = Evidence(head(10, NOW - 50), head(10, NOW, b"y" * 32))
     for evidence in (first, second):

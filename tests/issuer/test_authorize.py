@@ -47,6 +47,7 @@ def memory_log(house: House) -> MemoryLog:
 
 
 def test_an_allowed_request_becomes_a_bundle_that_the_kernel_would_admit(house: House) -> None:
+    # A-01 A-02
     asked = house.asked()
     issued = house.issue(asked)
     verdict = house.verify(issued.bundle)
@@ -98,6 +99,7 @@ def test_terms_are_the_facts_and_what_policy_obliges_to(tmp_path: Path) -> None:
 
 
 def test_preimages_are_stored_under_the_commitments(house: House) -> None:
+    #
     asked = house.asked()
     record = artifact_of(house.issue(asked)).record
     assert isinstance(record, Authorization)
@@ -127,6 +129,7 @@ def test_requester_and_caller_only_narrow(
     caller_scope: dict[str, Any],
     granted: tuple[int, int],
 ) -> None:
+    #
     house = under(tmp_path, f"{rules} permit (principal, action, resource);")
     issued = house.issue(house.asked(**request_scope)._replace(**caller_scope))
     assert (issued.expires - NOW, issued.uses) == granted
@@ -149,6 +152,7 @@ def test_a_type_of_action_that_has_no_mapping_is_denied(house: House) -> None:
     ],
 )
 def test_a_denial_is_logged_and_nothing_follows_it(tmp_path: Path, rules: str, code: str) -> None:
+    #
     house = under(tmp_path, rules)
     asked = house.asked()
     refused = house.refuse(asked)
@@ -170,6 +174,7 @@ def test_a_denial_says_which_policy_and_why(house: House) -> None:
 
 
 def test_what_needs_approval_is_logged_and_waits_for_a_later_version(tmp_path: Path) -> None:
+    #
     house = under(tmp_path, '@require_approval("1") permit (principal, action, resource);')
     asked = house.asked()
     refused = house.refuse(asked)
@@ -199,6 +204,7 @@ def test_what_needs_approval_is_logged_and_waits_for_a_later_version(tmp_path: P
 def test_what_does_not_fit_together_is_refused_and_nothing_is_logged(
     house: House, change: Callable[[Asked], Asked], code: str
 ) -> None:
+    #
     asked, size = house.asked(), len(memory_log(house).tree.entries)
     refused = house.refuse(change(asked))
     assert (refused.code, refused.decision) == (code, None)
@@ -220,6 +226,7 @@ def test_a_delegated_request_is_refused(house: House) -> None:
 
 
 def test_a_request_by_an_unknown_key_gets_no_decision(real_house: House) -> None:
+    #
     asked = real_house.asked()
     parsed = statement.parse(asked.request)
     stranger = statement.sign(parsed.record, parsed.claims, world.signer("stranger"))
@@ -246,6 +253,7 @@ def test_a_policy_that_is_not_in_force_yet_decides_nothing(house: House) -> None
 
 
 def test_asking_again_gives_the_same_bundle_at_any_later_time(house: House) -> None:
+    #
     asked = house.asked()
     issued = house.issue(asked)
     size = len(memory_log(house).tree.entries)
@@ -294,6 +302,7 @@ def test_an_artifact_of_an_earlier_policy_comes_with_that_policy(house: House) -
     ],
 )
 def test_asking_again_for_something_else_is_a_conflict(house: House, change: Callable[[Asked], Asked]) -> None:
+    #
     asked = house.asked()
     house.issue(asked)
     assert house.refuse(change(asked)).code == "CONFLICT"
@@ -310,6 +319,7 @@ def test_asking_again_after_the_artifact_expired_is_refused(house: House) -> Non
 def test_another_process_that_answers_first_is_the_one_that_answers(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    #
     asked = house.asked()
     first = house.open().authorize_many([asked], now=NOW)[0]
     # This process looked before the other one had kept its answer.
@@ -350,6 +360,7 @@ def test_nothing_is_signed_while_the_log_is_away(house: House) -> None:
 @pytest.mark.parametrize("committed", [False, True])
 @pytest.mark.parametrize("batches", [0, 1])
 def test_after_a_lost_answer_the_same_bytes_are_sent(house: House, batches: int, committed: bool) -> None:
+    # A-14 B-11
     log, asked = memory_log(house), house.asked()
     log.sent.clear()
     log.answers, log.loses_answer = batches, committed
@@ -372,6 +383,7 @@ def test_after_a_lost_answer_the_same_bytes_are_sent(house: House, batches: int,
 def test_a_crash_before_anything_is_kept_leaves_nothing_to_stand_by(
     house: House, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
+    # A-15 B-11
     asked = house.asked()
 
     def crash(*_: object) -> None:
@@ -390,6 +402,7 @@ def test_a_crash_before_anything_is_kept_leaves_nothing_to_stand_by(
 
 
 def test_a_record_that_stands_under_other_signature_bytes_is_used_as_it_stands(house: House) -> None:
+    # A-17 L-06
     # ES256 signatures of others are random, and this authority has lost its journal.
     asked = house.asked()
     issued = house.issue(asked)
@@ -409,6 +422,7 @@ def test_a_record_that_stands_under_other_signature_bytes_is_used_as_it_stands(h
 
 
 def test_a_record_of_ours_that_stands_with_a_bad_signature_is_not_used(house: House) -> None:
+    #
     asked = house.asked()
     house.issue(asked)
     (house.folder / "journal.db").unlink()
@@ -421,6 +435,7 @@ def test_a_record_of_ours_that_stands_with_a_bad_signature_is_not_used(house: Ho
 
 
 def test_a_log_that_refuses_the_bytes_it_holds_is_not_believed(house: House) -> None:
+    #
     asked = house.asked()
     house.issue(asked)
     (house.folder / "journal.db").unlink()
@@ -433,6 +448,7 @@ def test_a_log_that_refuses_the_bytes_it_holds_is_not_believed(house: House) -> 
 
 
 def test_a_log_that_names_another_record_is_not_believed(house: House) -> None:
+    #
     asked = house.asked()
     house.issue(asked)
     log = memory_log(house)

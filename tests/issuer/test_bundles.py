@@ -12,7 +12,7 @@ from exequatur_verifier.bundle import Bundle
 from exequatur_verifier.errors import MalformedError, NotProvenError
 from exequatur_verifier.memory import Clock, Memory
 from exequatur_verifier.records import Head
-from exequatur_verifier.verdict import Verdict
+from exequatur_verifier.verdict import Code, Verdict
 from tests.issuer.house import NOW, RUNTIME, House
 from tests.issuer.ledger import MemoryLog
 from tests.support import world
@@ -41,6 +41,7 @@ def memory_log(house: House) -> MemoryLog:
 
 
 def test_everything_leads_to_the_artifacts_head(house: House) -> None:
+    # B-12
     issued = house.issue(house.asked())
     parts, size = decoded(issued), size_of(issued.bundle)
     opened = checkpoint.parse(note.parse(parts.checkpoints[0]).text)
@@ -59,6 +60,7 @@ def test_a_head_without_a_checkpoint_has_none_beside_it(house: House, monkeypatc
 
 
 def test_each_bundle_continues_the_heads_of_the_ones_before(house: House) -> None:
+    # A-17 B-12
     sizes = [size_of(house.issue(house.asked()).bundle) for _ in range(18)]
     last = house.issue(house.asked())
     assert [proof.size for proof in decoded(last).proofs] == sizes[-16:]
@@ -107,6 +109,7 @@ def test_starting_heads_are_stapled_too(house: House) -> None:
 
 
 def test_a_head_that_the_log_does_not_continue_is_reported_and_nothing_is_given_out(house: House) -> None:
+    #
     fork = Head(house.log.origin, 2, bytes(32))
     with pytest.raises(NotProvenError, match="does not continue its head of 2"):
         house.answer(house.asked(runtime=RUNTIME._replace(heads=(fork,))))
@@ -132,6 +135,7 @@ def test_a_policy_that_is_not_in_the_log_is_said_so(house: House) -> None:
 
 
 def test_a_refreshed_bundle_is_the_same_artifact_at_the_current_head(house: House) -> None:
+    # B-12
     issued = house.issue(house.asked())
     remembered = memory_of(house.verify(issued.bundle))
     house.issue(house.asked(runtime=OTHER))
@@ -143,6 +147,17 @@ def test_a_refreshed_bundle_is_the_same_artifact_at_the_current_head(house: Hous
     verdict = house.verify(fresh, memory=remembered)
     assert verdict.code is None, verdict.failure
     assert [proof.size for proof in new.proofs] == [size_of(issued.bundle)]
+
+
+def test_a_refreshed_bundle_leads_from_what_the_runtime_met_since(house: House) -> None:
+    issued = house.issue(house.asked())
+    met = memory_of(house.verify(house.issue(house.asked()).bundle))
+    house.issue(house.asked(runtime=OTHER))
+    denied = house.verify(bundles.refresh(issued.bundle, house.log), memory=met)
+    assert denied.code is Code.CONSISTENCY_MISSING
+    since = house.journal.heads(house.log.origin, RUNTIME.id)
+    verdict = house.verify(bundles.refresh(issued.bundle, house.log, since), memory=met)
+    assert verdict.code is None, verdict.failure
 
 
 def test_refreshing_at_the_same_head_changes_nothing(house: House) -> None:
@@ -207,6 +222,7 @@ def test_what_cannot_be_refreshed_is_refused(house: House) -> None:
 
 
 def test_a_bundle_of_another_history_is_not_refreshed(house: House) -> None:
+    #
     issued = house.issue(house.asked())
     log = memory_log(house)
     last = log.tree.entries[-1]

@@ -68,6 +68,7 @@ def test_an_empty_set_denies_everything() -> None:
 def test_a_request_that_slips_past_a_forbid_without_a_schema_is_denied_with_one(
     context: dict[str, Any],
 ) -> None:
+    # A-04 A-10
     # Bare Cedar allows both, the second without any error; that is why a schema is mandatory here.
     request = {"principal": 'Requester::"alice"', "action": 'Action::"run"', "resource": 'Executable::"x"'}
     bare = cedarpy.is_authorized({**request, "context": context}, PERMIT_ALL + FORBID_RM, "[]")
@@ -79,6 +80,7 @@ def test_a_request_that_slips_past_a_forbid_without_a_schema_is_denied_with_one(
 
 
 def test_a_forbid_that_cannot_be_evaluated_denies() -> None:
+    #
     engine = load(PERMIT_ALL + "forbid (principal, action, resource) when { principal.level > 5 };")
     assert engine.decide(query({"argv0": "ls"})).outcome == "allow"
     # Nothing is known of bob, so the forbid fails, does not apply, and Cedar itself says Allow.
@@ -181,6 +183,7 @@ def test_any_context_gets_an_answer_and_only_a_well_typed_one_an_allow(context: 
 
 
 def test_time_is_an_input_and_nothing_else() -> None:
+    #
     engine = load('permit (principal, action == Action::"stop", resource) when { context.now < 1700000000 };')
     assert engine.decide(query({"now": 1_699_999_999}, action="stop")).outcome == "allow"
     assert engine.decide(query({"now": 1_700_000_000}, action="stop")).outcome == "deny"
@@ -237,6 +240,7 @@ def cedarpy_version() -> str:
     ],
 )
 def test_a_set_with_a_fault_is_refused_with_its_place(policies: str, line: int) -> None:
+    #
     with pytest.raises(PolicySetError) as caught:
         load(policies)
     assert (caught.value.file, caught.value.line) == ("test.cedar", line)
@@ -254,6 +258,7 @@ def test_a_set_with_a_fault_is_refused_with_its_place(policies: str, line: int) 
     ],
 )
 def test_a_policy_that_can_never_apply_is_refused(condition: str) -> None:
+    #
     with pytest.raises(PolicySetError, match=r"test\.cedar:2: can never apply"):
         load(f"{PERMIT_ALL}forbid (principal, action, resource) {condition};")
 
@@ -262,10 +267,12 @@ def test_a_policy_that_can_never_apply_is_refused(condition: str) -> None:
     "condition", ["", "when { true }", "when { context.now > 1 }", "unless { principal is Admin } // no\n"]
 )
 def test_a_policy_that_may_apply_is_taken(condition: str) -> None:
+    #
     assert len(load(f"{PERMIT_ALL}forbid (principal, action, resource) {condition};").policies) == 2
 
 
 def test_an_unfinished_policy_does_not_go_on_in_the_next_file() -> None:
+    #
     files = {"a.cedar": b"permit (principal, action, resource)", "b.cedar": b"when { context.now > 1 };"}
     assert len(cedarpy.PolicySet.from_str("\n".join(text.decode() for text in files.values()))) == 1
     with pytest.raises(PolicySetError) as caught:
@@ -275,6 +282,7 @@ def test_an_unfinished_policy_does_not_go_on_in_the_next_file() -> None:
 
 @pytest.mark.parametrize("schema", ["entity", "entity A = { x: Nothing };", "entity A;\nentity A;"])
 def test_a_schema_with_a_fault_is_refused(schema: str) -> None:
+    #
     with pytest.raises(PolicySetError) as caught:
         load("", schema)
     assert caught.value.file == "schema.cedarschema"
@@ -296,6 +304,7 @@ def test_a_schema_with_a_fault_is_refused(schema: str) -> None:
     ],
 )
 def test_entities_with_a_fault_are_refused(entities: str, line: int) -> None:
+    #
     with pytest.raises(PolicySetError) as caught:
         load(PERMIT_ALL, entities=entities)
     assert (caught.value.file, caught.value.line) == ("entities.json", line)
@@ -308,6 +317,7 @@ FORBID = Policy("f", "forbid", {})
 
 
 def test_one_combination_alone_is_an_allow() -> None:
+    #
     decisions = ["Allow", "Deny", "NoDecision", "allow", ""]
     reasons = [(), (PERMIT,), (FORBID,), (PERMIT, FORBID), (PERMIT, PERMIT)]
     for decision, determining, errors in itertools.product(decisions, reasons, [(), ("e",)]):
@@ -334,6 +344,7 @@ def test_one_combination_alone_is_an_allow() -> None:
 def test_each_denial_has_its_code(
     decision: str, determining: tuple[Policy, ...], errors: tuple[str, ...], code: str
 ) -> None:
+    #
     assert conclude(decision, determining, errors).code == code
 
 

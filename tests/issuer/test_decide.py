@@ -62,6 +62,7 @@ def test_an_allow_names_its_policies_and_all_that_replay_needs(house: House) -> 
 
 
 def test_the_same_inputs_give_the_same_record_and_another_time_another(house: House) -> None:
+    #
     asked = house.asked()
     request = statement.parse(asked.request)
     encoded = [
@@ -94,6 +95,7 @@ def test_what_no_policy_permits_is_denied(tmp_path: Path) -> None:
 
 
 def test_an_error_of_a_policy_denies_although_another_permits(tmp_path: Path) -> None:
+    #
     overflow = "forbid (principal, action, resource) when { context.uid + 9223372036854775807 > 0 && false };"
     house = under(tmp_path, PERMIT + overflow.replace(" && false", " && context.uid < 0"))
     assert decided(house, {**world.COMMAND, "uid": 0}).record.outcome == "allow"
@@ -118,6 +120,7 @@ def test_an_action_that_cannot_be_mapped_has_no_query(house: House) -> None:
 
 
 def test_the_engines_words_stay_out_of_the_record_unless_the_request_is_disclosed(house: House) -> None:
+    #
     wrong: dict[str, Any] = {"claims": {"confirmed": "yes"}}
     hidden, open_ = decided(house, SECRET, **wrong), decided(house, SECRET, disclosure="full", **wrong)
     assert any("hunter2" in text for text in hidden.answer.errors)
@@ -152,6 +155,7 @@ def test_approvals_that_the_policy_record_demands_make_it_wait_too(tmp_path: Pat
 
 
 def test_an_obligation_that_cannot_be_obeyed_denies(house: House) -> None:
+    #
     # A published set has none; this one was put together by hand.
     policy_set = with_rules('@ttl("soon") permit (principal, action, resource);')
     asked = house.asked()
@@ -193,6 +197,7 @@ def test_every_request_that_can_be_made_gets_a_decision_that_can_be_logged_and_r
 
 
 def test_query_digests_of_one_action_differ_by_salt(house: House) -> None:
+    #
     first, second = decided(house), decided(house)
     assert first.record.query != second.record.query
 

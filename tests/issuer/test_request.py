@@ -58,6 +58,7 @@ def test_what_is_no_action_is_not_requested() -> None:
 
 
 def test_a_request_is_opened_by_its_own_salt_and_descriptor_only() -> None:
+    #
     made = request()
     assert open_request(made, world.SALT, world.COMMAND) == made.record
     with pytest.raises(RequestMismatchError):
@@ -69,6 +70,7 @@ def test_a_request_is_opened_by_its_own_salt_and_descriptor_only() -> None:
 
 
 def test_a_disclosure_of_another_action_is_no_disclosure() -> None:
+    #
     made = request(disclosure="full")
     assert isinstance(made.record, Request)
     assert made.record.disclosed is not None

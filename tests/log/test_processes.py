@@ -55,6 +55,7 @@ def acknowledged(output: str) -> dict[int, tuple[bytes, bytes]]:
 
 
 def test_two_processes_append_to_one_log(path: Path) -> None:
+    # L-13 L-25
     with scene.create(path) as log:
         workers = [start(path, 20, name) for name in ("one", "two")]
         for worker in workers:
@@ -77,6 +78,7 @@ def test_two_processes_append_to_one_log(path: Path) -> None:
 
 
 def test_a_killed_process_loses_nothing_it_acknowledged(path: Path) -> None:
+    # L-11
     scene.create(path).close()
     answered: dict[int, tuple[bytes, bytes]] = {}
     for lines in (1, 3, 8):
@@ -99,6 +101,7 @@ def test_a_killed_process_loses_nothing_it_acknowledged(path: Path) -> None:
 
 def test_a_process_that_sees_a_fork_stops(path: Path, tmp_path: Path) -> None:
     """Another copy of the log takes the file's place, well signed and larger, but not an extension."""
+    # L-16
     scene.create(path).close()
     other = tmp_path / "other.db"
     other.write_bytes(path.read_bytes())

@@ -20,6 +20,7 @@ from tests.log.scene import KEYS, RUNTIME, Case, check_receipt
 
 
 def test_entries_are_found_by_index_id_subject_kind_and_key(log: BlockingLog) -> None:
+    # L-01
     policy = scene.policy()
     cases = [Case(policy) for _ in range(3)]
     log.register_many([policy, *(entry for case in cases for entry in case)])
@@ -79,6 +80,7 @@ def test_entries_stream_in_pages(log: BlockingLog, path: Path) -> None:
 
 
 def test_every_receipt_and_proof_verifies_at_every_head(log: BlockingLog) -> None:
+    # B-04 L-18
     answers: list[Registered] = []
     for count in (1, 2, 3, 255, 1, 40):
         for answer in log.register_many([scene.request() for _ in range(count)]):

@@ -47,6 +47,7 @@ def refused(log: BlockingLog, entry: bytes) -> Code:
 
 
 def test_a_whole_case_is_admitted(log: BlockingLog, case: Case) -> None:
+    # L-07 L-08 R-07
     assert all(isinstance(answer, Registered) for answer in log.register_many([*case]))
 
 
@@ -57,6 +58,7 @@ def test_a_case_is_admitted_record_by_record(log: BlockingLog, case: Case) -> No
 
 @pytest.mark.parametrize("data", [b"", b"\xd2", b"\xd2\x84", b"\x00" * 100, bytes(70_000)])
 def test_what_is_no_statement_is_malformed(log: BlockingLog, data: bytes) -> None:
+    # C-08
     assert refused(log, data) is Code.MALFORMED
 
 
@@ -65,6 +67,7 @@ def test_a_trailing_byte_is_malformed(log: BlockingLog) -> None:
 
 
 def test_receipts_in_the_unprotected_header_are_malformed(log: BlockingLog) -> None:
+    # C-05
     assert refused(log, statement.attach(scene.request(), (b"receipt",))) is Code.MALFORMED
 
 
@@ -74,16 +77,19 @@ def test_an_unknown_version_is_unsupported(log: BlockingLog) -> None:
 
 
 def test_a_flipped_signature_bit_is_refused(log: BlockingLog) -> None:
+    # L-07
     entry = scene.request()
     assert refused(log, entry[:-1] + bytes((entry[-1] ^ 1,))) is Code.SIGNATURE_INVALID
 
 
 def test_a_flipped_payload_bit_is_refused(log: BlockingLog) -> None:
+    # L-07 C-09
     entry = scene.request()
     assert refused(log, entry.replace(scene.digest("action"), scene.digest("other"))) is Code.SIGNATURE_INVALID
 
 
 def test_a_key_that_no_entry_names_is_unknown(log: BlockingLog) -> None:
+    # L-07
     assert refused(log, scene.request(key=STRANGER, iss="urn:scene:requester")) is Code.UNKNOWN_KEY
 
 
@@ -94,17 +100,20 @@ def test_a_key_of_another_algorithm_is_another_key(log: BlockingLog) -> None:
 
 
 def test_a_runtime_key_that_an_authorization_named_is_not_enrolled_by_it(log: BlockingLog, case: Case) -> None:
+    # L-07
     log.register_many([*case][:3])
     assert refused(log, scene.request(key=RUNTIME, iss="urn:scene:requester")) is Code.UNKNOWN_KEY
 
 
 def test_a_kind_must_be_enrolled(log: BlockingLog, case: Case) -> None:
+    # L-07
     log.register_many([*case][:2])
     entry = scene.sign(statement.parse(case.decision).record, REQUESTER, case.sub)
     assert refused(log, entry) is Code.KIND_NOT_ENROLLED
 
 
 def test_an_action_type_must_be_enrolled(log: BlockingLog) -> None:
+    # L-07
     assert refused(log, scene.request(action=Action("mcp.tool", scene.digest("action")))) is Code.ACTION_NOT_ENROLLED
 
 
@@ -115,6 +124,7 @@ def test_an_authorization_is_bound_to_its_keys_action_types(log: BlockingLog, ca
 
 
 def test_the_issuer_must_be_the_enrolled_one(log: BlockingLog) -> None:
+    # L-07
     assert refused(log, scene.request(iss="urn:scene:other")) is Code.ISSUER_MISMATCH
 
 
@@ -146,17 +156,20 @@ def test_a_link_to_a_later_record_of_the_batch_is_missing(log: BlockingLog, case
 
 
 def test_a_link_must_lead_to_the_right_kind(log: BlockingLog, case: Case) -> None:
+    #
     log.register(case.request)
     links = (Link("request", case.asked[1].id), case.asked[1])
     assert refused(log, scene.decision(case.sub, links)) is Code.LINK_INVALID
 
 
 def test_a_link_must_stay_with_its_subject(log: BlockingLog, case: Case) -> None:
+    #
     log.register(case.request)
     assert refused(log, scene.decision(scene.subject(), case.asked)) is Code.LINK_INVALID
 
 
 def test_a_decision_links_its_request_once(log: BlockingLog, case: Case) -> None:
+    #
     log.register(case.request)
     assert refused(log, scene.decision(case.sub, case.asked[1:])) is Code.LINK_INVALID
     assert refused(log, scene.decision(case.sub, (case.asked[0], *case.asked))) is Code.LINK_INVALID
@@ -164,6 +177,7 @@ def test_a_decision_links_its_request_once(log: BlockingLog, case: Case) -> None
 
 @pytest.mark.parametrize("outcome", ["deny", "needs-approval"])
 def test_only_an_allowed_request_is_authorized(log: BlockingLog, case: Case, outcome: str) -> None:
+    # L-08
     denied = scene.decision(case.sub, case.asked, outcome)
     log.register_many([case.request, denied])
     links = (case.asked[0], Link("decision", scene.record_id(denied)), case.asked[1])
@@ -171,6 +185,7 @@ def test_only_an_allowed_request_is_authorized(log: BlockingLog, case: Case, out
 
 
 def test_an_authorization_follows_the_decision_on_its_own_request(log: BlockingLog, case: Case) -> None:
+    # L-08
     other = scene.request(case.sub)
     log.register_many([case.request, case.decision, other])
     links = (Link("request", scene.record_id(other)), *case.decided[1:])
@@ -179,6 +194,7 @@ def test_an_authorization_follows_the_decision_on_its_own_request(log: BlockingL
 
 
 def test_an_authorization_follows_the_decision_under_its_own_policy(log: BlockingLog, case: Case) -> None:
+    # L-08
     other = scene.policy(name=f"{scene.POLICY_SET}:{case.sub}")
     log.register_many([case.request, case.decision, other])
     links = (*case.decided[:2], Link("policy", scene.record_id(other)))
@@ -205,6 +221,7 @@ def test_delegation_and_approvals_are_unsupported(log: BlockingLog, case: Case) 
 
 
 def test_a_verification_is_signed_with_the_key_of_its_authorization(log: BlockingLog, case: Case) -> None:
+    # L-07
     log.register_many([*case][:3])
     assert refused(log, scene.verification(case.sub, case.authorized, key=STRANGER)) is Code.UNKNOWN_KEY
     assert log.register(case.verification).fresh
@@ -229,6 +246,7 @@ def test_an_enforcement_follows_what_its_signer_holds(log: BlockingLog, case: Ca
 
 
 def test_a_retired_runtime_key_still_reports_on_what_it_was_authorized_for(log: BlockingLog, case: Case) -> None:
+    # L-07
     runtime = signer("scene retiring runtime")
     kinds = (Kind.VERIFICATION, Kind.OUTCOME, Kind.ENFORCEMENT)
     log.register(scene.enrolment(runtime, "urn:scene:runtime", kinds))
@@ -241,6 +259,7 @@ def test_a_retired_runtime_key_still_reports_on_what_it_was_authorized_for(log: 
 
 
 def test_the_chain_of_policies_has_no_gap_and_no_fork(log: BlockingLog) -> None:
+    # L-09
     name = f"urn:scene:policy:{scene.unique().hex()}"
     first = scene.policy(1, None, name)
     assert refused(log, scene.policy(2, None, name)) is Code.EPOCH_INVALID
@@ -291,6 +310,7 @@ def test_an_enrolment_holds_from_its_first_index_up_to_its_last(log: BlockingLog
 
 
 def test_an_authority_enrols_requesters_and_runtimes_only(log: BlockingLog) -> None:
+    # L-10
     key, iss = signer("scene delegated"), "urn:scene:delegated"
 
     def by(signer_: LocalSigner, *kinds: Kind) -> bytes:
@@ -306,6 +326,7 @@ def test_an_authority_enrols_requesters_and_runtimes_only(log: BlockingLog) -> N
 
 
 def test_an_authority_replaces_only_what_it_enrolled(log: BlockingLog) -> None:
+    # L-10
     for key in (OWNER, OPERATOR):
         entry = scene.enrolment(key, "urn:scene:owner", (Kind.REQUEST,), by=AUTHORITY, enroller="urn:scene:authority")
         assert refused(log, entry) is Code.ENROLMENT_INVALID

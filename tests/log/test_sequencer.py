@@ -59,6 +59,7 @@ def registered(answers: Sequence[Answer]) -> list[Registered]:
 
 
 def test_callers_at_once_get_contiguous_indices_and_share_heads(path: Path) -> None:
+    # L-11 L-14
     async def work(log: Log, _: Time) -> None:
         entries = [scene.request() for _ in range(200)]
         answers = await asyncio.gather(*(log.register(entry) for entry in entries))
@@ -73,6 +74,7 @@ def test_callers_at_once_get_contiguous_indices_and_share_heads(path: Path) -> N
 
 
 def test_one_head_signs_one_batch(path: Path) -> None:
+    # L-15
     async def work(log: Log, _: Time) -> None:
         answers = registered(await log.register_many([scene.request() for _ in range(300)]))
         signed = {cose.decode(answer.receipt).signature for answer in answers}
@@ -97,6 +99,7 @@ def test_more_than_the_queue_holds_is_registered_in_turns(path: Path, monkeypatc
 
 
 def test_the_same_bytes_get_the_same_receipt_for_ever(path: Path) -> None:
+    # L-05 B-04
     entries = [scene.request() for _ in range(20)]
     first: list[Registered] = []
 
@@ -125,6 +128,7 @@ def test_the_same_bytes_get_the_same_receipt_for_ever(path: Path) -> None:
 
 
 def test_the_same_record_under_another_signature_is_a_conflict(path: Path) -> None:
+    # L-01 L-06 C-10
     async def work(log: Log, _: Time) -> None:
         entry, other = scene.request(), scene.request()
         assert scene.record_id(malleated(entry)) == scene.record_id(entry)
@@ -221,6 +225,7 @@ def test_closing_finishes_what_waits(path: Path) -> None:
 
 
 def test_a_clock_that_fell_behind_registers_nothing_but_answers_retries(path: Path) -> None:
+    # L-14
     async def work(log: Log, time: Time) -> None:
         entry = scene.request()
         first = await log.register(entry)
@@ -239,6 +244,7 @@ def test_a_clock_that_fell_behind_registers_nothing_but_answers_retries(path: Pa
 
 @pytest.mark.parametrize("persisted", [False, True], ids=["failed", "failed but persisted"])
 def test_an_unknown_commit_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch, *, persisted: bool) -> None:
+    # L-12
     real, failures = writer.commit, [StorageError("the disk went away")]
 
     async def failing(connection: Connection) -> None:
@@ -263,6 +269,7 @@ def test_an_unknown_commit_is_read_again(path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_database_that_keeps_failing_is_unavailable_and_recovers(path: Path) -> None:
+    # L-12
     async def work(log: Log, _: Time) -> None:
         await log.register(scene.request())
         other = sqlite3.connect(path)
@@ -292,6 +299,7 @@ def test_a_database_that_keeps_failing_is_unavailable_and_recovers(path: Path) -
     ],
 )
 def test_a_head_that_is_not_the_one_seen_stops_the_log(path: Path, change: str) -> None:
+    # L-16
     async def run() -> None:
         async with await Log.create(path, scene.genesis(), KEYS, clock=lambda: NOW) as log:
             await log.register_many(scene.enrolments())
@@ -311,6 +319,7 @@ def test_a_head_that_is_not_the_one_seen_stops_the_log(path: Path, change: str) 
 
 
 def test_a_proof_that_does_not_hold_is_never_answered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # L-11
     async def run() -> None:
         async with await Log.create(path, scene.genesis(), KEYS, clock=lambda: NOW) as log:
             await log.register_many(scene.enrolments())

@@ -40,6 +40,7 @@ def dump(path: Path) -> list[str]:
 
 
 def test_a_sound_log_opens(copy: Path) -> None:
+    # L-23
     with scene.reopen(copy) as log:
         assert log.head().size == 304
     with BlockingLog.open(copy) as log:
@@ -48,6 +49,7 @@ def test_a_sound_log_opens(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", damage.STARTUP)
 def test_damage_is_refused_and_not_repaired(copy: Path, name: str) -> None:
+    # L-23
     damage.apply(copy, damage.STARTUP[name])
     before = dump(copy)
     for keys in (KEYS, None):
@@ -57,6 +59,7 @@ def test_damage_is_refused_and_not_repaired(copy: Path, name: str) -> None:
 
 
 def test_a_clock_behind_the_last_head_is_refused(copy: Path) -> None:
+    # L-23
     scene.reopen(copy, NOW - 60).close()
     with pytest.raises(FatalLogError, match="clock"):
         scene.reopen(copy, NOW - 61)
@@ -78,12 +81,14 @@ def test_a_clock_behind_the_last_head_is_refused(copy: Path) -> None:
     ids=["receipt key", "checkpoint key", "iss", "origin", "receipt algorithm", "checkpoint algorithm"],
 )
 def test_other_keys_than_the_geneses_are_refused(copy: Path, keys: LogKeys) -> None:
+    # L-04
     with pytest.raises(FatalLogError, match="keys"):
         BlockingLog.open(copy, keys, clock=lambda: NOW)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a database" * 400])
 def test_what_is_no_log_is_refused(path: Path, content: bytes | None) -> None:
+    # L-23
     if content is not None:
         path.write_bytes(content)
     for keys in (KEYS, None):
@@ -94,6 +99,7 @@ def test_what_is_no_log_is_refused(path: Path, content: bytes | None) -> None:
 
 @pytest.mark.parametrize("pragma", ["application_id = 1", "user_version = 2", "journal_mode = DELETE"])
 def test_another_format_is_refused(copy: Path, pragma: str) -> None:
+    # L-23
     connection = sqlite3.connect(copy, isolation_level=None)
     connection.execute(f"PRAGMA {pragma}")
     connection.close()
@@ -129,6 +135,7 @@ def genesis_of_others() -> bytes:
 def test_a_log_is_not_created_from_a_wrong_genesis(
     path: Path, make: Callable[[], bytes], error: type[ExequaturError]
 ) -> None:
+    # L-04
     with pytest.raises(error):
         BlockingLog.create(path, make(), KEYS, clock=lambda: NOW)
     assert list(path.parent.iterdir()) == []

@@ -68,6 +68,7 @@ COPY = "(SELECT hashes FROM tiles WHERE level = 0 AND number = 1)"
     ],
 )
 def test_what_is_logged_cannot_be_changed(connection: sqlite3.Connection, statement: str) -> None:
+    # L-14 L-24
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(statement)
 
@@ -82,6 +83,7 @@ def test_what_is_logged_cannot_be_changed(connection: sqlite3.Connection, statem
     ],
 )
 def test_a_log_can_grow(connection: sqlite3.Connection, statement: str) -> None:
+    # L-24
     assert connection.execute(statement).rowcount == 1
 
 
@@ -94,6 +96,7 @@ def test_columns_hold_their_types(connection: sqlite3.Connection) -> None:
 
 
 def test_every_connection_is_durable_and_never_checkpoints_by_itself(path: Path) -> None:
+    # L-25
     async def run() -> None:
         database = await Database.open(path, writable=True)
         async with database.append() as writer, database.read() as reader:
@@ -125,6 +128,7 @@ def test_a_reader_cannot_write(path: Path) -> None:
 
 
 def test_two_writers_take_turns(path: Path) -> None:
+    # L-13 L-25
     order: list[str] = []
 
     async def turn(database: Database, name: str) -> None:
@@ -145,6 +149,7 @@ def test_two_writers_take_turns(path: Path) -> None:
 
 
 def test_what_is_not_committed_is_gone(path: Path) -> None:
+    # L-12 L-13
     async def run() -> None:
         database = await Database.open(path, writable=True)
         async with database.append() as connection:
@@ -162,6 +167,7 @@ def test_what_is_not_committed_is_gone(path: Path) -> None:
 
 
 def test_the_write_ahead_log_is_moved_once_it_is_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # L-25
     monkeypatch.setattr("exequatur_log.storage.database._CHECKPOINT_BYTES", 200_000)
     wal = path.with_name("log.db-wal")
     with scene.create(path) as log:

@@ -1,11 +1,12 @@
 """What hypothesis draws: values of the encoding, matchers, records of every kind."""
 
+import contextlib
 import unicodedata
 from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from exequatur_verifier import cbor, records
+from exequatur_verifier import MalformedError, cbor, records
 from exequatur_verifier.cbor import MAX_DEPTH
 from exequatur_verifier.constraints import FACTS, Constraints, Limits, Process, Sandbox, Terms
 from exequatur_verifier.keys import Algorithm
@@ -233,13 +234,28 @@ RECORDS: Final[dict[Kind, Drawn]] = {
 
 
 def _claims(kind: Kind) -> Drawn:
-    further: dict[str, Drawn] = {}
+    # Fields that are not named would be drawn as their types say.
+    further: dict[str, Drawn] = dict.fromkeys(("aud", "exp", "nbf", "cnf"), st.none())
     if kind is Kind.AUTHORIZATION:
-        further = {"aud": lines, "exp": uints, "nbf": uints, "cnf": _keys.map(lambda key: key.encoded)}
+        further |= {"aud": lines, "exp": uints, "nbf": uints, "cnf": _keys.map(lambda key: key.encoded)}
     elif kind is Kind.APPROVAL:
-        further = {"exp": uints}
+        further |= {"exp": uints}
     return st.builds(Claims, iss=lines, sub=urns, iat=uints, cti=salts, **further)
 
 
 # Claims as a statement of each kind carries them.
 CLAIMS: Final = {kind: _claims(kind) for kind in Kind}
+
+
+def replaced(data: st.DataObject, node: Any, depth: int = 0) -> Any:
+    """Return a value with another one in one place, also within byte strings that hold an encoding."""
+    if isinstance(node, bytes) and depth and data.draw(st.booleans()):
+        tag = node[:1] if node[:1] == b"\xd2" else b""
+        with contextlib.suppress(MalformedError):
+            return tag + cbor.encode(replaced(data, cbor.decode(node[len(tag) :]), depth + 1))
+    if isinstance(node, dict | list) and node and data.draw(st.integers(0, 4)):
+        place = data.draw(st.sampled_from(list(node) if isinstance(node, dict) else range(len(node))))
+        copy: Any = dict(node) if isinstance(node, dict) else list(node)
+        copy[place] = replaced(data, copy[place], depth + 1)
+        return copy
+    return data.draw(values())

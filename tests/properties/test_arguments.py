@@ -27,6 +27,7 @@ def same(left: Any, right: Any) -> bool:
 
 @given(arguments, st.booleans())
 def test_what_json_writes_is_read_as_json_reads_it(value: dict[str, Any], ascii_only: bool) -> None:
+    #
     text = json.dumps(value, ensure_ascii=ascii_only)
     assert same(parse_json_arguments(text), value)
     assert same(parse_json_arguments(text.encode()), value)
@@ -34,6 +35,7 @@ def test_what_json_writes_is_read_as_json_reads_it(value: dict[str, Any], ascii_
 
 @given(st.from_regex(r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
 def test_a_number_is_kept_exactly_or_refused(literal: str) -> None:
+    #
     try:
         number = parse_json_arguments(f'{{"n": {literal}}}')["n"]
     except MalformedError:
@@ -69,6 +71,7 @@ def test_a_number_is_kept_exactly_or_refused(literal: str) -> None:
     ],
 )
 def test_where_readers_could_differ(text: str) -> None:
+    #
     with pytest.raises(MalformedError):
         parse_json_arguments(text)
 

@@ -3,7 +3,7 @@
 from re import escape, fullmatch
 from typing import Any, Final
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exequatur_verifier import Facts, constraints
@@ -11,7 +11,6 @@ from exequatur_verifier.constraints import Constraints
 from exequatur_verifier.match import Matcher, Operator, is_subset, matches, parse_matcher
 from exequatur_verifier.shape import plain
 from tests.properties.strategies import constraints as any_constraints
-from tests.properties.strategies import matchers as any_matchers
 
 # A small world, so that matchers and values meet often.
 words: Final = st.text("ab/.?*", min_size=1, max_size=4)
@@ -40,6 +39,7 @@ matchers: Final = st.one_of(
 values: Final = things | st.floats(-3, 3) | st.lists(st.sampled_from("ab/."), max_size=5).map("".join)
 
 
+@settings(max_examples=400)
 @given(matchers, matchers, st.lists(values, min_size=1, max_size=8))
 def test_what_a_subset_admits_the_whole_admits(child: Matcher, parent: Matcher, candidates: list[Any]) -> None:
     if is_subset(child, parent):
@@ -52,12 +52,6 @@ def test_what_a_subset_admits_the_whole_admits(child: Matcher, parent: Matcher, 
 def test_every_matcher_is_a_subset_of_itself(matcher: Matcher) -> None:
     assert is_subset(matcher, matcher)
     assert is_subset(matcher, parse_matcher(plain(matcher)))
-
-
-@given(any_matchers, any_matchers, any_matchers)
-def test_subsets_are_transitive_where_told(first: Matcher, second: Matcher, third: Matcher) -> None:
-    if is_subset(first, second) and is_subset(second, third) and third.operator is Operator.PREFIX:
-        assert is_subset(first, third)
 
 
 @given(st.text("ab*?[", min_size=1, max_size=8), st.text("ab[\n", max_size=8))

@@ -1,4 +1,4 @@
-"""A founded home for tests: made once in a test process, which takes a second or two, and copied wherever it is changed.
+"""A founded home for tests: made once in a test process, which takes a while, and copied wherever it is changed.
 
 Trust and memory name keys, not paths, so a copy is as good as the original, which nobody changes.
 """
@@ -18,6 +18,7 @@ from exequatur_issuer.authorize import Asked, Issued, RuntimeIdentity
 from exequatur_issuer.request import sign_request
 from exequatur_verifier.action import Descriptor
 from exequatur_verifier.host import hash_file, measure, offered
+from exequatur_verifier.signing import Signer
 
 ENVIRON = {b"PATH": b"/usr/bin:/bin", b"SECRET": b"not kept"}
 SHELL = os.path.realpath(b"/bin/sh")
@@ -51,12 +52,17 @@ def enter(home: Path) -> Home:
     return Home(home, find_passphrase(str(home)))
 
 
-def ask(home: Home, descriptor: Descriptor, facts: Mapping[str, Any], **terms: Any) -> Asked:
-    """Return a fresh request of the home's requester for its own runtime; ``terms`` are ``claims``, ``ttl`` and ``uses``."""
+def ask(
+    home: Home, descriptor: Descriptor, facts: Mapping[str, Any], *, signer: Signer | None = None, **terms: Any
+) -> Asked:
+    """Return a fresh request of the home's requester for its own runtime.
+
+    ``signer`` is that requester's, loaded before, which takes a while; ``terms`` are ``claims``, ``ttl`` and ``uses``.
+    """
     salt, runtime = unique(), home.settings.runtimes["local"]
     request = sign_request(
         descriptor,
-        home.signer("requester"),
+        signer or home.signer("requester"),
         iss=home.settings.requester.iss,
         audience=runtime.id,
         subject=subject(),
@@ -71,9 +77,9 @@ def ask(home: Home, descriptor: Descriptor, facts: Mapping[str, Any], **terms: A
 
 def issue(home: Home, commands: Sequence[Sequence[bytes]], cwd: Path, **terms: Any) -> list[bytes]:
     """Return a bundle for each command as it would be measured in ``cwd``, with the environment ``ENVIRON``."""
-    asked = []
+    asked, signer = [], home.signer("requester")
     for argv in commands:
         command = measure(argv, cwd=os.fsencode(cwd), environ=ENVIRON, load=hash_file, enforcement=offered())
-        asked.append(ask(home, command.descriptor, command.facts.measured, **terms))
+        asked.append(ask(home, command.descriptor, command.facts.measured, signer=signer, **terms))
     answers = home.authority(now()).authorize_many(asked, now=now())
     return [answer.bundle for answer in answers if isinstance(answer, Issued)]

@@ -75,6 +75,11 @@ def failure(verified: bytes) -> Outcome:
     return Outcome((Link("verification", verified),), _UNSEQUENCED, None, "failed")
 
 
+def not_executed(verified: bytes) -> Outcome:
+    """Return the record of an admission that its seat leaves at that, such as one that only records."""
+    return Outcome((Link("verification", verified),), _UNSEQUENCED, None, "not-executed")
+
+
 def orphan(verified: bytes, cleanup: Cleanup) -> Outcome:
     """Return the record of an execution whose gate is gone, and what became of what was left of it."""
     return Outcome((Link("verification", verified),), _UNSEQUENCED, None, "orphaned", detail=cleanup)

@@ -70,26 +70,26 @@ def check(descriptor: Descriptor) -> None:
             raise MalformedError(f"an action of this type has the fields {sorted(_CALL_FIELDS)}")
         shape.text(descriptor["name"])
         shape.text(descriptor["resource"])
-        if not isinstance(descriptor["args"], Mapping):
+        if not cbor.is_map(descriptor["args"]):
             raise MalformedError("the arguments of a call are a map")
         return
     if set(descriptor) != _EXEC_FIELDS:
         raise MalformedError(f"a process.exec action has the fields {sorted(_EXEC_FIELDS)}")
     shape.uint(descriptor["uid"])
     arguments, environment = descriptor["args"], descriptor["env"]
-    if not isinstance(arguments, list | tuple) or not arguments or not isinstance(environment, Mapping):
+    if not cbor.is_array(arguments) or not arguments or not cbor.is_map(environment):
         raise MalformedError("a process.exec action has a non-empty argv and a map of environment variables")
-    strings: tuple[Any, ...] = (descriptor["name"], descriptor["cwd"], *arguments, *environment.keys(), *environment.values())
+    strings = (descriptor["name"], descriptor["cwd"], *arguments, *environment.keys(), *environment.values())
     if any(type(item) is not bytes or b"\x00" in item for item in strings):
         raise MalformedError("paths, arguments and environment are byte strings without a zero byte")
 
 
 def parse_json_arguments(text: str | bytes) -> dict[str, Any]:
-    """Return the arguments that a JSON object spells; raise ``MalformedError`` where readers could differ (profile 10).
+    """Return the arguments that a JSON object spells; raise ``MalformedError`` where readers could differ.
 
-    Refused: duplicate keys, lone surrogates, text outside NFC, nesting deeper than 16, and numbers that 64 bits do not
-    hold exactly. Integer literals within 64 bits are integers; other numbers are floats when they print as the same
-    number.
+    Refused (specs/01 §3): duplicate keys, lone surrogates, text outside NFC, nesting deeper than 16, and numbers that
+    64 bits do not hold exactly. Integer literals within 64 bits are integers; other numbers are floats when they print
+    as the same number.
     """
     import json  # only for actions that come as JSON
 

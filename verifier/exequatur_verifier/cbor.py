@@ -14,9 +14,9 @@ have.
 import itertools
 import math
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 import cbor2
 
@@ -32,6 +32,7 @@ _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _SMALL: Final = 8192
 _KeysLength = Callable[[tuple[Any, ...], tuple[type, ...]], int]
+_Container = Sequence[Value] | dict[Any, Value] | ValuesView[Value]
 _HEADS: Final = [bytes((octet,)) for octet in range(256)]
 _SIMPLE: Final = {False: b"\xf4", True: b"\xf5", None: b"\xf6"}
 
@@ -100,6 +101,17 @@ def decode_map(data: bytes) -> dict[Any, Any]:
     return value
 
 
+# For a strict type checker, ``isinstance`` alone leaves it unknown what a container holds.
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Say whether ``value`` is what ``encode`` writes as an array."""
+    return isinstance(value, list | tuple)
+
+
+def is_map(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Say whether ``value`` is what ``encode`` writes as a map."""
+    return isinstance(value, Mapping)
+
+
 def _refuse_tag(*_: object) -> NoReturn:
     raise MalformedError("tags are not permitted")
 
@@ -120,37 +132,36 @@ def _least_length(root: Value, keys_length: _KeysLength, *, floats: bool, max_it
     """
     length = 0
     count = 0
-    containers: list[Collection[Any]] = [(root,)]
+    containers: list[_Container] = [(root,)]
     while containers:
         container = containers.pop()
-        if type(container) is dict:
-            length += keys_length(tuple(container), tuple(map(type, container)))
-            container = container.values()
         count += len(container)
         if count > max_items:
             raise MalformedError(f"more than {max_items} items")
+        if isinstance(container, dict):
+            length += keys_length(tuple(container), tuple(map(type, container)))
+            container = container.values()
         for value in container:
-            kind = type(value)
-            if kind is bytes:
+            if type(value) is bytes:
                 size = len(value)
                 length += size
-            elif kind is str:
+            elif type(value) is str:
                 size = len(value) if value.isascii() else _utf8_length(value)
                 length += size
-            elif kind is int:
+            elif type(value) is int:
                 size = value if value >= 0 else ~value
                 if not _MIN_INT <= value <= _MAX_INT:
                     raise MalformedError("integer outside 64 bits")
-            elif kind is list or kind is dict:
+            elif type(value) is list or type(value) is dict:
                 size = len(value)
                 containers.append(value)
-            elif value is None or kind is bool:
+            elif value is None or type(value) is bool:
                 size = 0
-            elif kind is float and floats and math.isfinite(value):
+            elif type(value) is float and floats and math.isfinite(value):
                 length += len(cbor2.dumps(value, canonical=True)) - 1
                 size = 0
             else:
-                raise MalformedError(f"a {kind.__name__} is not permitted here")
+                raise MalformedError(f"a {type(value).__name__} is not permitted here")
             length += 1 if size < 24 else 2 if size < 256 else 3 if size < 65536 else 5 if size < 4294967296 else 9
     return length
 
@@ -178,37 +189,34 @@ def _utf8_length(text: str) -> int:
     return len(text.encode())
 
 
-def _encode(value: Any, out: list[bytes], floats: bool, depth: int) -> None:
-    kind: type[Any] = type(value)
+def _encode(value: object, out: list[bytes], floats: bool, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    if kind is bytes:
+    if type(value) is bytes:
         out += (head(2, len(value)), value)
-    elif kind is str:
+    elif type(value) is str:
         if not value.isascii() and not unicodedata.is_normalized("NFC", value):
             raise ValueError("text is not in Unicode normalization form C")
         content = value.encode()
         out += (head(3, len(content)), content)
-    elif kind is int:
+    elif type(value) is int:
         if not _MIN_INT <= value <= _MAX_INT:
             raise ValueError("integer outside 64 bits")
         out.append(head(0, value) if value >= 0 else head(1, ~value))
-    elif value is None or kind is bool:
+    elif value is None or type(value) is bool:
         out.append(_SIMPLE[value])
-    elif kind is float and floats and math.isfinite(value):
+    elif type(value) is float and floats and math.isfinite(value):
         out.append(cbor2.dumps(value, canonical=True))
-    elif isinstance(value, Mapping):
-        fields: Mapping[Any, Any] = value
-        if any(type(key) not in (int, bytes, str) for key in fields):
+    elif is_map(value):
+        if any(type(key) not in (int, bytes, str) for key in value):
             raise ValueError("map keys are integers, byte strings or text")
-        out.append(head(5, len(fields)))
-        for encoded, key in sorted((encode(key), key) for key in fields):
+        out.append(head(5, len(value)))
+        for encoded, key in sorted((encode(key), key) for key in value):
             out.append(encoded)
-            _encode(fields[key], out, floats, depth + 1)
-    elif isinstance(value, list | tuple):
-        items: Sequence[Any] = value
-        out.append(head(4, len(items)))
-        for item in items:
+            _encode(value[key], out, floats, depth + 1)
+    elif is_array(value):
+        out.append(head(4, len(value)))
+        for item in value:
             _encode(item, out, floats, depth + 1)
     else:
-        raise ValueError(f"a {kind.__name__} cannot be encoded")
+        raise ValueError(f"a {type(value).__name__} cannot be encoded")

@@ -13,7 +13,7 @@ undecidable.
 Terms are what an authorization commits to beside the action: these constraints and the facts that must hold.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from . import cbor, shape
@@ -230,16 +230,15 @@ def _select(value: Any, steps: list[str]) -> Iterator[tuple[Any] | None]:
         yield (value,)
         return
     step, rest = steps[0].replace("~1", "/").replace("~0", "~"), steps[1:]
-    if isinstance(value, list | tuple):
-        items: Sequence[Any] = value
+    if cbor.is_array(value):
         if step == "*":
-            for item in items:
+            for item in value:
                 yield from _select(item, rest)
             return
-        if step.isascii() and step.isdecimal() and len(step) < 6 and int(step) < len(items):
-            yield from _select(items[int(step)], rest)
+        if step.isascii() and step.isdecimal() and len(step) < 6 and int(step) < len(value):
+            yield from _select(value[int(step)], rest)
             return
-    elif isinstance(value, Mapping):
+    elif cbor.is_map(value):
         for key in (step, step.encode()):
             if key in value:
                 yield from _select(value[key], rest)

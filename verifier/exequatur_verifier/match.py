@@ -1,9 +1,12 @@
 """Matchers: what one argument may be, and when one matcher admits no more than another (specs/01 §6.1).
 
-    exact v        equal, and of the same type         range [lo, hi]  a number between them, both included; null is open
-    one_of [v…]    equal to one of them                glob p          ``*`` any run, ``?`` one character; the case matters
-    prefix s       text that begins with s             url_host [h…]   an http(s) URL of one of these hosts
-    subpath p      the path p, or one below it                         (``*.h``: of a host below h)
+    exact v        equal, and of the same type
+    one_of [v…]    equal to one of them
+    prefix s       text that begins with s
+    subpath p      the path p, or one below it
+    range [lo, hi] a number between them, both included; null is open
+    glob p         ``*`` any run, ``?`` one character; the case matters
+    url_host [h…]  an http(s) URL of one of these hosts (``*.h``: of a host below h)
 
 Byte strings are matched as the UTF-8 text they hold; bytes that hold none match nothing but ``exact``.
 """

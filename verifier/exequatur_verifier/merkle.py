@@ -38,7 +38,7 @@ def root_from_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes
     ``MalformedError``. Several (index, size) pairs can yield the same root from one path: the size must be signed
     elsewhere.
     """
-    if not 0 <= index < size <= MAX_SIZE or not is_path(path):
+    if not 0 <= index < size <= MAX_SIZE or len(leaf) != HASH_SIZE or not is_path(path):
         raise MalformedError(f"no inclusion path leads from leaf {index} to a tree of {size} leaves")
     inner = (index ^ (size - 1)).bit_length()
     if len(path) != inner + (index >> inner).bit_count():

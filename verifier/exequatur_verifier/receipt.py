@@ -53,8 +53,9 @@ class HeadSignature(NamedTuple):
 def parse(data: bytes) -> Receipt:
     """Return the receipt that ``data`` encodes; raise ``MalformedError`` for anything outside the profile."""
     message = cose.decode(data)
-    headers, proofs = message.headers, message.unprotected.get(cose.VERIFIABLE_DATA_PROOFS)
-    claims = headers.get(cose.CWT_CLAIMS)
+    headers = message.headers
+    claims: cbor.Value = headers.get(cose.CWT_CLAIMS)
+    proofs: cbor.Value = message.unprotected.get(cose.VERIFIABLE_DATA_PROOFS)
     if headers.keys() != _HEADERS or type(claims) is not dict or claims.keys() != _CLAIMS:
         raise MalformedError("the protected header is not that of a receipt")
     if len(message.unprotected) != 1 or type(proofs) is not dict or proofs.keys() != {_INCLUSION}:

@@ -8,7 +8,7 @@ and ``parse(plain(x)) == x`` for every shape (tests/properties).
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, final
 
 from .cbor import Value
 from .errors import MalformedError
@@ -17,6 +17,7 @@ T = TypeVar("T")
 Shape = Callable[[Any], T]
 
 
+@final
 class Optional(NamedTuple, Generic[T]):
     """A field that may be missing, and then has the default of its named tuple; ``plain`` leaves it out then."""
 
@@ -173,20 +174,18 @@ def anything(value: Any) -> Any:
     return value
 
 
-def plain(value: Any) -> Any:
+def plain(value: Value | Enum | tuple[Any, ...] | Mapping[Any, Any]) -> Any:
     """Return ``value`` in CBOR's types: named tuples as maps without fields at their default, enums by value."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
-        items: tuple[Any, ...] = value
-        names = getattr(items, "_fields", None)
-        if names is None or getattr(items, "as_array", False):
-            return [plain(item) for item in items]
-        defaults = items._field_defaults  # type: ignore[attr-defined]  # what has ``_fields`` has these too
-        return {name: plain(item) for name, item in zip(names, items, strict=True) if item != defaults.get(name)}
+        names = getattr(value, "_fields", None)
+        if names is None or getattr(value, "as_array", False):
+            return [plain(item) for item in value]
+        defaults = getattr(value, "_field_defaults", {})
+        return {name: plain(item) for name, item in zip(names, value, strict=True) if item != defaults.get(name)}
     if isinstance(value, Mapping):
-        fields: Mapping[Any, Any] = value
-        return {key: plain(item) for key, item in fields.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 

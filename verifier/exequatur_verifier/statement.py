@@ -8,9 +8,8 @@ The record id is the SHA-256 of what was signed, so it stays the same under rece
 and re-signing. The leaf is the hash of the whole statement, exactly as received, with an empty unprotected header.
 """
 
-from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from . import cbor, cose, merkle, schema, shape
 from .errors import MalformedError, UnsupportedError
@@ -147,7 +146,7 @@ def _statement(message: cose.Sign1, entry: bytes) -> Statement:
     return Statement(message, kind, algorithm, shape.digest(key_id), claims, record, signed, entry)
 
 
-def _claims(kind: Kind, claims: Mapping[int, Any]) -> Claims:
+def _claims(kind: Kind, claims: cbor.Value) -> Claims:
     if type(claims) is not dict or claims.keys() != _ALWAYS | _FURTHER.get(kind, frozenset()):
         raise MalformedError(f"the claims are not those of a statement of kind {kind.value}")
     key = None

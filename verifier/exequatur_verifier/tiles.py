@@ -82,7 +82,7 @@ def decode_entries(bundle: bytes) -> list[bytes]:
     """Return the entries of a bundle; raise ``MalformedError``."""
     entries: list[bytes] = []
     position = 0
-    while position < len(bundle):
+    while position < len(bundle) and len(entries) <= WIDTH:
         start = position + 2
         position = start + int.from_bytes(bundle[position:start], "big")
         entries.append(bundle[start:position])

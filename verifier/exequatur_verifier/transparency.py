@@ -155,7 +155,7 @@ def _open_checkpoint(case: Case, log: TrustedLog, head: KnownHead, data: bytes) 
 
 
 def _quorum_time(case: Case, origin: str, cosigned: dict[NoteKey, int]) -> int:
-    """Return the oldest time within the freshest set of cosignatures that meets the quorum (profile 20)."""
+    """Return the oldest time within the freshest set of cosignatures that meets the quorum (specs/05 §2, step 5)."""
     freshest: list[NoteKey] = []
     for key, time in sorted(cosigned.items(), key=lambda item: -item[1]):
         freshest.append(key)

@@ -106,8 +106,12 @@ def refresh(ctx: click.Context, file: Path, target: Path | None) -> None:
     from exequatur_cli.wiring import AuthorityLog
     from exequatur_issuer import bundles
 
+    data = file.read_bytes()
+    artifact, _ = statement.parse_transparent(bundle.decode(data).artifact)
     with open_home(home_of(ctx)) as home:
-        data = bundles.refresh(file.read_bytes(), AuthorityLog(home.log))
+        log = AuthorityLog(home.log)
+        # What was issued to that runtime since has moved its memory on.
+        data = bundles.refresh(data, log, home.journal.heads(log.origin, artifact.claims.aud or ""))
     (target or file).write_bytes(data)
     output = output_of(ctx)
     output.result({"file": str(target or file), "bytes": len(data)})

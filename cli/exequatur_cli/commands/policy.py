@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from exequatur_cli.home import now, open_home, unique
-from exequatur_cli.main import EXIT_DENIED, home_of, output_of, with_home
+from exequatur_cli.main import EXIT_MALFORMED, home_of, output_of, with_home
 from exequatur_cli.timing import DURATION
 
 
@@ -27,13 +27,13 @@ def check(ctx: click.Context, directory: Path | None) -> int:
     if directory is None:
         with open_home(home_of(ctx)) as home:
             directory = home.path / "policy"
-    found = policyset.read(directory)
     try:
+        found = policyset.read(directory)
         engine, _ = publish.load_set(found)
     except policyset.PolicySetError as error:
         output.result({"ok": False, "file": error.file, "line": error.line, "detail": error.detail})
         output.text(f"{output.paint('refused', 'deny')} {error}")
-        return EXIT_DENIED
+        return EXIT_MALFORMED
     output.result(
         {
             "ok": True,

@@ -1,0 +1,111 @@
+"""``exequatur log``: entries, receipts and heads that anybody can check with the kernel alone."""
+
+from pathlib import Path
+
+import pytest
+
+from exequatur_verifier import checkpoint, receipt, statement
+from exequatur_verifier.trust import Trust
+from exequatur_verifier.trust import parse as parse_trust
+from tests.cli.conftest import Exq
+
+
+def trust_of(home: Path) -> Trust:
+    return parse_trust((home / "trust.toml").read_bytes())
+
+
+def check_receipt(data: bytes, entry: bytes, home: Path) -> receipt.Receipt:
+    """Verify a receipt as a relying party would."""
+    (log,) = trust_of(home).logs.values()
+    parsed = receipt.parse(data)
+    assert parsed.origin == log.origin
+    receipt.verify_head(
+        parsed.protected, parsed.signature, receipt.root(parsed, statement.parse(entry).leaf), log.receipt_keys[0]
+    )
+    return parsed
+
+
+def test_receipts_prove_entries(exq: Exq, home: Path) -> None:
+    for place in range(6):
+        exq("log", "get", place, "-o", "entry", "--home", home)
+        proven = exq("log", "prove", place, "-o", "receipt", "--home", home, "--json")
+        entry, data = Path("entry").read_bytes(), Path("receipt").read_bytes()
+        assert proven.json == {"file": "receipt", "index": place, "bytes": len(data)}
+        frozen = check_receipt(data, entry, home)
+        assert frozen.inclusion.leaf_index == place
+        exq("run", "--home", home, "--", "true")
+        exq("log", "prove", place, "-o", "again", "--home", home)
+        exq("log", "prove", place, "-o", "fresh", "--fresh", "--home", home)
+        assert Path("again").read_bytes() == data
+        assert check_receipt(Path("fresh").read_bytes(), entry, home).inclusion.size > frozen.inclusion.size
+
+
+def test_entry_is_found_by_index_and_by_record_id(exq: Exq, founded: Path) -> None:
+    by_index = exq("log", "get", 0, "--home", founded, "--json")
+    assert by_index.json["kind"] == "enrolment"
+    assert by_index.json["record"]["form"] == "genesis"
+    assert by_index.json["id"] == trust_of(founded).logs[by_index.json["record"]["origin"]].genesis.hex()
+    assert exq("log", "get", by_index.json["id"], "--home", founded, "--json").json == by_index.json
+
+
+@pytest.mark.parametrize(
+    ("place", "status"), [("6", 77), ("-1", 2), ("ab" * 32, 77), ("ab", 2), ("x" * 64, 2), ("٣", 2)]
+)
+def test_what_is_not_there_is_told(exq: Exq, founded: Path, place: str, status: int) -> None:
+    called = exq("log", "get", "--home", founded, "--", place)
+    assert (called.status, called.out) == (status, "")
+    assert "bug" not in called.err
+
+
+def test_checkpoint_is_a_signed_note(exq: Exq, founded: Path) -> None:
+    printed = exq("log", "checkpoint", "--home", founded)
+    (log,) = trust_of(founded).logs.values()
+    found = checkpoint.open(printed.out.encode(), log.checkpoint_vkeys).checkpoint
+    described = exq("log", "checkpoint", "--home", founded, "--json")
+    assert (found.origin, found.size, found.root.hex()) == (log.origin, 6, described.json["root"])
+    assert described.json["note"] == printed.out
+    assert described.err == ""
+
+
+def test_append_answers_again_with_the_first_receipt(exq: Exq, home: Path) -> None:
+    exq("run", "--home", home, "--", "true")
+    for place in (0, 6, 10):
+        exq("log", "get", place, "-o", f"{place}.cose", "--home", home)
+    Path("receipts").mkdir()
+    again = exq("log", "append", "0.cose", "6.cose", "10.cose", "--receipts", "receipts", "--home", home, "--json")
+    assert again.status == 0
+    assert [result["index"] for result in again.json["results"]] == [0, 6, 10]
+    exq("log", "prove", 6, "-o", "receipt", "--home", home)
+    assert Path("receipts/6.receipt").read_bytes() == Path("receipt").read_bytes()
+    assert exq("log", "checkpoint", "--home", home, "--json").json["size"] == 11
+
+
+def test_append_refuses_by_code_and_says_which(exq: Exq, home: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    exq("init", other)
+    exq("run", "--home", other, "--", "true")
+    exq("log", "get", 6, "-o", "stranger", "--home", other)
+    exq("log", "get", 0, "-o", "known", "--home", home)
+    Path("noise").write_bytes(b"noise")
+    Path("changed").write_bytes(Path("known").read_bytes()[:-1] + b"\0")
+    called = exq("log", "append", "stranger", "noise", "changed", "known", "--home", home, "--json")
+    assert called.status == 77
+    assert [result.get("code") for result in called.json["results"]] == [
+        "UNKNOWN_KEY",
+        "MALFORMED",
+        "SIGNATURE_INVALID",
+        None,
+    ]
+    assert "stranger: refused UNKNOWN_KEY" in called.err
+    assert exq("log", "fsck", "--home", home).status == 0
+
+
+def test_fsck_finds_what_was_changed(exq: Exq, home: Path) -> None:
+    assert exq("log", "fsck", "--home", home, "--json").json == {"ok": True, "findings": []}
+    content = bytearray((home / "log.db").read_bytes())
+    place = content.index(b"application/vnd.exequatur.policy+cbor")
+    content[place + 60] ^= 1
+    (home / "log.db").write_bytes(content)
+    called = exq("log", "fsck", "--home", home, "--json")
+    assert (called.status, called.json["ok"]) == (77, False)
+    assert 5 in {finding["leaf_index"] for finding in called.json["findings"]}
