@@ -31,6 +31,8 @@ from exequatur_verifier.trust import parse as parse_trust
 
 Progress = Callable[[str, int, int], None]
 
+# What is missing, among what a monitor finds; the rest is there, and wrong.
+_INCOMPLETE: Final = ("SEQUENCE_GAP", "SEQUENCE_FORK", "OUTCOME_MISSING")
 _PAGE: Final = 512
 _KEPT: Final = 4096
 
@@ -100,7 +102,7 @@ def _audit(path: Path, log: BlockingLog, trust: Trust, faults: list[Finding], pr
         head.size,
         head.root,
         not faults,
-        not walk.missing,
+        not any(found.code in _INCOMPLETE for found in walk.missing),
         dict(sorted(walk.kinds.items())),
         {"total": walk.decisions, "equal": walk.equal},
         walk.orphaned,

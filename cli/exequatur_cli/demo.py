@@ -51,22 +51,23 @@ def command_of_this_machine() -> tuple[str, ...]:
 
 
 class Stage:
-    """A home to play in, and copies of it."""
+    """A home to play in, and copies of it; ``stdout`` is the descriptor that commands write to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stdout: int) -> None:
         self.path: Final = path
+        self._stdout: Final = stdout
 
     @classmethod
-    def build(cls, path: Path) -> "Stage":
+    def build(cls, path: Path, stdout: int = 1) -> "Stage":
         """Found a home without leeway, so that a second too late is too late."""
         founding.found(path, leeway=0)
-        return cls(path)
+        return cls(path, stdout)
 
     def copy(self, name: str) -> "Stage":
         """Return a copy of the home: what somebody has who kept a backup of the log, keys included."""
         target = self.path.with_name(name)
         shutil.copytree(self.path, target)
-        return Stage(target)
+        return Stage(target, self._stdout)
 
     def home(self) -> Home:
         """Open the home."""
@@ -87,10 +88,11 @@ class Stage:
         return answer
 
     def run(self, argv: tuple[str, ...], bundle: bytes | None) -> Run:
-        """Run a command through the gate; its output is the terminal's."""
+        """Run a command through the gate."""
         sys.stdout.flush()
+        words, stdio = [os.fsencode(word) for word in argv], (0, self._stdout, 2)
         with self.home() as home, home.gate() as gate:
-            return run(gate, bundle, [os.fsencode(word) for word in argv], os.environb, os.fsencode(Path.cwd()))
+            return run(gate, bundle, words, os.environb, os.fsencode(Path.cwd()), stdio)
 
     def denied(self, argv: tuple[str, ...], bundle: bytes | None) -> Denied:
         """Run a command that must be denied."""

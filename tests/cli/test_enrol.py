@@ -20,6 +20,7 @@ def elsewhere(exq: Exq, home: Path, tmp_path: Path) -> Path:
 
 
 def test_enrolled_runtime_holds_only_its_own(elsewhere: Path, home: Path) -> None:
+    # G-28
     found = {str(path.relative_to(elsewhere)) for path in elsewhere.rglob("*") if path.is_file()}
     assert {name for name in found if not name.startswith("state.")} == {
         "trust.toml",

@@ -13,7 +13,7 @@ from exequatur_verifier import bundle as bundles
 from exequatur_verifier import statement
 from exequatur_verifier.records import Kind, Outcome
 from tests.faults.mortal import WARM, Mortal, finish, generator, kill_at, moment
-from tests.faults.work import govern, present, race, told
+from tests.faults.work import command, govern, present, race, told
 from tests.gate.commands import wait_until
 from tests.support.founded import SHELL, enter, issue
 
@@ -70,7 +70,7 @@ class Scene:
                     found.append(process.name)
         return found
 
-    def check(self, entered: Home, gate: Gate) -> None:
+    def check(self, entered: Home, gate: Gate, *, known: bool = True) -> None:
         """Check what holds once a gate has started after others were killed."""
         flushed = gate.flush()
         assert (flushed.refused, flushed.waiting) == (0, 0)
@@ -86,7 +86,7 @@ class Scene:
         assert self.outcomes <= ended.keys()
         ran = self.ran()
         assert len(set(ran)) == len(ran)
-        assert {self.tokens[token] for token in ran} <= used
+        assert not known or {self.tokens[token] for token in ran} <= used
 
 
 def artifact(data: bytes) -> bytes:
@@ -128,6 +128,21 @@ def test_kill_at_any_moment_leaves_no_run_without_its_end(home: Path, tmp_path: 
     print(f"{ROUNDS * GATES} kills, {len(ends)} runs, {len(orphaned)} orphaned, {cleared} of them cleared up")
     assert set(orphaned) <= {"terminated", "not-found"}
     assert cleared > 0
+
+
+def test_kill_of_the_whole_command_leaves_a_home_that_works(home: Path, tmp_path: Path) -> None:
+    draw, scene, said = generator("commands"), Scene(home, tmp_path / "work"), list[str]()
+    for _ in range(6):
+        commands = [Mortal(command, home, scene.folder) for _ in range(3)]
+        kill_at(commands, [moment(draw, 2 * LONGEST_S) for _ in commands])
+        said += [word for killed in commands for word in killed.told]
+        with enter(home) as entered, entered.gate() as gate:
+            scene.check(entered, gate, known=False)
+        report = audit(home)
+        assert report.ok, report
+    ran = scene.ran()
+    assert len(set(ran)) == len(ran)
+    assert {word.encode() for word in said} <= set(ran)
 
 
 def test_one_of_many_gates_runs_a_single_use_artifact(home: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+from exequatur_cli.commands import run as run_command
+from exequatur_cli.main import main
 from exequatur_gate.gate import Gate
 from exequatur_gate.run import Run, run
 from exequatur_issuer import cedar
@@ -19,7 +21,7 @@ from tests.log import scene
 from tests.support.founded import ENVIRON, enter
 
 # Imported in the warm parent, although it is first needed in its children.
-__all__ = ["append", "cedar", "govern", "race", "requests", "starve", "told"]
+__all__ = ["append", "cedar", "command", "govern", "race", "requests", "run_command", "starve", "told"]
 
 
 # Bundles, each with the command that it is presented for.
@@ -51,6 +53,19 @@ def govern(home: Path, presented: Presented, cwd: Path, say: Connection) -> None
         for bundle, argv in presented:
             say.send(told(present(gate, bundle, argv, cwd)))
         signal.pause()
+
+
+def command(home: Path, cwd: Path, say: Connection) -> None:
+    """Call ``exequatur run`` again and again, and say each word that a command has written to ``ran``."""
+    os.chdir(cwd)
+    with Path(os.devnull).open("r+b") as null:
+        for descriptor in (0, 1, 2):
+            os.dup2(null.fileno(), descriptor)
+    say.send(READY)
+    while True:
+        word = os.urandom(8).hex()
+        if main(["run", "--home", str(home), "--", "sh", "-c", "echo $0 >> ran", word]) == 0:
+            say.send(word)
 
 
 def race(home: Path, presented: Presented, cwd: Path, barrier: Barrier, say: Connection) -> None:

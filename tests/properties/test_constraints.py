@@ -60,6 +60,13 @@ def test_patterns_mean_what_regular_expressions_say(pattern: str, text: str) -> 
     assert matches(Matcher(Operator.GLOB, pattern), text) is (fullmatch(f"(?s:{expression})", text) is not None)
 
 
+def test_a_pattern_with_many_stars_needs_no_way_back() -> None:
+    # a matcher that tries every way to share the text among the stars would not end within the life of a star.
+    text, runs = "a" * 50_000, "*a" * 30
+    assert matches(Matcher(Operator.GLOB, runs), text)
+    assert not matches(Matcher(Operator.GLOB, runs + "*b*a"), text)
+
+
 @given(any_constraints)
 def test_every_set_of_constraints_is_a_subset_of_itself_and_of_none(made: Constraints) -> None:
     assert constraints.is_subset(made, made)

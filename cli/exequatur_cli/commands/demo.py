@@ -28,7 +28,8 @@ def command(ctx: click.Context, keep: Path | None) -> int:
         )
         argv = demo.command_of_this_machine()
         output.text("A home is founded: keys, log, policy, trust, memory.", "name")
-        stage = demo.Stage.build(place / "home")
+        # With --json stdout is the report's, so what the commands say goes where the story goes.
+        stage = demo.Stage.build(place / "home", stdout=2 if output.json else 1)
         output.text()
         output.text(f"A permitted command: {shlex.join(argv)}", "name")
         subject = demo.show_permitted(stage, argv, output)
