@@ -98,7 +98,9 @@ def campaign(title: str, tasks: list[Task], *, processes: bool = True) -> list[s
             found += future.result()
             spent = time.monotonic() - began
             left = spent / done * (len(tasks) - done)
-            print(f"\r{title}: {done} of {len(tasks)} tasks, {len(found)} found, {left:.0f} s left ", end="", flush=True)
+            print(
+                f"\r{title}: {done} of {len(tasks)} tasks, {len(found)} found, {left:.0f} s left ", end="", flush=True
+            )
     print(f"\r{title}: {len(tasks)} tasks in {time.monotonic() - began:.0f} s, {len(found)} found" + " " * 20)
     return found
 

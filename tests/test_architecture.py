@@ -72,6 +72,7 @@ def test_base_install_imports_nothing_beyond_its_dependencies(package: str) -> N
 
 
 def test_kernel_opens_no_file() -> None:
+    # V-01
     for path in PACKAGES["exequatur_verifier"].rglob("*.py"):
         tree = ast.parse(path.read_text())
         # A module that opens signed notes has an `open` of its own, and so cannot reach the built-in one.
@@ -81,6 +82,7 @@ def test_kernel_opens_no_file() -> None:
 
 
 def test_importing_the_kernel_loads_two_distributions_and_no_machinery() -> None:
+    # V-01
     # What the interpreter's own start-up loads is not ours to judge; measuring coverage in the child would be.
     program = (
         "import sys, json\n"

@@ -1,6 +1,8 @@
 """What the benchmark says must follow from what it measured; how fast anything is, no test judges."""
 
 import json
+import subprocess
+import sys
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -8,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from exequatur_verifier import merkle
-from tests.bench import deep, table
+from tests.bench import deep, fresh, table
 from tests.bench.__main__ import main
 from tests.bench.rounds import Timing, alternate
 from tests.bench.table import Row, Target
+from tests.data import ROOT
 
 
 def test_works_run_by_turns_and_each_is_charged_for_itself() -> None:
@@ -89,3 +92,10 @@ def test_a_quick_run_of_one_subject_prints_a_table_and_writes_json(
         assert row["ratio"] == pytest.approx(row["measured"] / row["raw"])
         assert row["ok"] is (row["ratio"] <= row["target"]["bound"])
         assert row["name"] in printed
+
+
+def test_the_peak_of_memory_is_that_of_the_process_and_not_of_the_one_that_started_it() -> None:
+    program = "from tests.bench import fresh; print(fresh.peak())"
+    held = bytearray(b"x") * (256 << 20)
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(ended.stdout) < len(held) / 1e6 < fresh.peak()

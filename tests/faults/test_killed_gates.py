@@ -1,5 +1,6 @@
 """Gates of one home, killed at random moments: nothing runs twice or runs on, and every run has its end in the log."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,6 @@ from tests.support.founded import SHELL, enter, issue
 ROUNDS = 34
 GATES = 3
 EACH = 3
-LONGEST_S = 0.25
 RACERS = 8
 
 # Each tells by one line that it ran; the second starts what would outlive both it and its gate.
@@ -47,6 +47,16 @@ class Scene:
         issued = issue(entered, commands, self.folder)
         self.tokens |= {argv[-1]: artifact(data) for argv, data in zip(commands, issued, strict=True)}
         return list(zip(issued, commands, strict=True))
+
+    def pace(self, entered: Home) -> float:
+        """Return how many seconds a short command takes on this machine now, one at most."""
+        first = Mortal(govern, self.home, self.issue(entered, [SHORT]), self.folder)
+        while not first.told:
+            assert first.listen()
+        assert first.ready is not None
+        pace = time.monotonic() - first.ready
+        first.kill()
+        return min(pace, 1.0)
 
     def hear(self, told: list[Any]) -> None:
         """Take in what a killed gate said of its runs."""
@@ -104,11 +114,12 @@ def test_kill_at_any_moment_leaves_no_run_without_its_end(home: Path, tmp_path: 
     # G-09 G-17 G-18
     draw, scene = generator("gates"), Scene(home, tmp_path / "work")
     with enter(home) as entered:
+        longest = 4 * scene.pace(entered)
         for number in range(1, ROUNDS + 1):
             presented = scene.issue(entered, draw.choices((SHORT, SHORT, LINGERING), k=EACH))
             orders = [draw.sample(presented, EACH) for _ in range(GATES)]
             gates = [Mortal(govern, home, order, scene.folder) for order in orders]
-            kill_at(gates, [moment(draw, LONGEST_S) for _ in gates])
+            kill_at(gates, [moment(draw, longest) for _ in gates])
             for killed in gates:
                 scene.hear(killed.told)
             with entered.gate() as gate:
@@ -134,7 +145,7 @@ def test_kill_of_the_whole_command_leaves_a_home_that_works(home: Path, tmp_path
     draw, scene, said = generator("commands"), Scene(home, tmp_path / "work"), list[str]()
     for _ in range(6):
         commands = [Mortal(command, home, scene.folder) for _ in range(3)]
-        kill_at(commands, [moment(draw, 2 * LONGEST_S) for _ in commands])
+        kill_at(commands, [moment(draw, 0.5) for _ in commands])
         said += [word for killed in commands for word in killed.told]
         with enter(home) as entered, entered.gate() as gate:
             scene.check(entered, gate, known=False)

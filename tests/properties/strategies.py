@@ -11,7 +11,18 @@ from exequatur_verifier.cbor import MAX_DEPTH
 from exequatur_verifier.constraints import FACTS, Constraints, Limits, Process, Sandbox, Terms
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.match import Matcher, Operator
-from exequatur_verifier.records import Action, Disclosed, Engine, Epoch, Head, Kind, Link, Registration, Resources, StatusEntry
+from exequatur_verifier.records import (
+    Action,
+    Disclosed,
+    Engine,
+    Epoch,
+    Head,
+    Kind,
+    Link,
+    Registration,
+    Resources,
+    StatusEntry,
+)
 from exequatur_verifier.statement import Claims
 from tests.support import world
 

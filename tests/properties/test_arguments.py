@@ -89,5 +89,7 @@ def test_bytes_are_no_surrogates() -> None:
 
 
 def test_numbers_at_the_edges() -> None:
-    read = parse_json_arguments('{"a": [18446744073709551615, 100000000000000000000, -9223372036854775808, 1.0, -0.0, 1E2]}')
+    read = parse_json_arguments(
+        '{"a": [18446744073709551615, 100000000000000000000, -9223372036854775808, 1.0, -0.0, 1E2]}'
+    )
     assert same(read["a"], [2**64 - 1, 1e20, -(2**63), 1.0, -0.0, 100.0])

@@ -70,7 +70,9 @@ def test_a_pattern_with_many_stars_needs_no_way_back() -> None:
 @given(any_constraints)
 def test_every_set_of_constraints_is_a_subset_of_itself_and_of_none(made: Constraints) -> None:
     assert constraints.is_subset(made, made)
-    assert constraints.is_subset(made, Constraints()._replace(process=Constraints().process._replace(image="path", script="path")))
+    assert constraints.is_subset(
+        made, Constraints()._replace(process=Constraints().process._replace(image="path", script="path"))
+    )
 
 
 flags = st.none() | st.lists(st.sampled_from(["A", "B"]), max_size=2).map(tuple)

@@ -39,7 +39,9 @@ for parse in ({parsers}):
     else:
         raise AssertionError(parse)
 """
-CBOR: Final = "cbor.decode, bundle.decode, statement.parse, statement.parse_transparent, lambda data: action.decode(data)"
+CBOR: Final = (
+    "cbor.decode, bundle.decode, statement.parse, statement.parse_transparent, lambda data: action.decode(data)"
+)
 
 CASES: Final = {
     "a gigabyte of bytes, claimed": (r"b'\x5a\x40\x00\x00\x00' + bytes(100)", CBOR),

@@ -1,7 +1,7 @@
 """The tree against its definition: every inclusion and consistency proof of every size up to 130."""
 
 import contextlib
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 
 from hypothesis import given
@@ -14,7 +14,7 @@ SIZES = 130
 ENTRIES = [number.to_bytes(2, "big") for number in range(SIZES)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def root(size: int) -> bytes:
     return reference.root(ENTRIES[:size])
 

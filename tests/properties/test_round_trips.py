@@ -6,14 +6,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exequatur_verifier import PublicKey, action, bundle, checkpoint, constraints, cose, note, receipt, schema, statement
-from exequatur_verifier import tiles
+from exequatur_verifier import (
+    PublicKey,
+    action,
+    bundle,
+    checkpoint,
+    constraints,
+    cose,
+    note,
+    receipt,
+    schema,
+    statement,
+    tiles,
+)
 from exequatur_verifier.bundle import Bundle, Element, Position, Stapled
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.note import SignatureType
 from exequatur_verifier.records import Kind
 from exequatur_verifier.shape import plain
-from tests.properties.strategies import CLAIMS, RECORDS, digests, floats, lines, salts, several, terms, uints, values, words
+from tests.properties.strategies import (
+    CLAIMS,
+    RECORDS,
+    digests,
+    floats,
+    lines,
+    salts,
+    several,
+    terms,
+    uints,
+    values,
+    words,
+)
 from tests.support import world
 
 paths = st.lists(digests, max_size=4).map(tuple)
@@ -80,7 +103,9 @@ def test_receipts(size: int, index: int, path: tuple[bytes, ...], origin: str, i
     receipt.verify_head(parsed.protected, parsed.signature, bytes(32), signer.public_key)
 
 
-@given(lines, st.lists(st.tuples(names, st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=80)), min_size=1))
+@given(
+    lines, st.lists(st.tuples(names, st.binary(min_size=4, max_size=4), st.binary(min_size=1, max_size=80)), min_size=1)
+)
 def test_notes(text: str, signatures: list[tuple[str, bytes, bytes]]) -> None:
     made = note.Note(text + "\n", tuple(note.NoteSignature(*signature) for signature in signatures))
     assert note.parse(note.format(*made)) == made
@@ -118,7 +143,9 @@ def test_entry_bundles(entries: list[bytes]) -> None:
     assert tiles.decode_entries(tiles.encode_entries(entries)) == entries
 
 
-@given(st.dictionaries(st.integers(-100, 100).filter(lambda label: label not in (1, 2)), values(), max_size=3), st.binary())
+@given(
+    st.dictionaries(st.integers(-100, 100).filter(lambda label: label not in (1, 2)), values(), max_size=3), st.binary()
+)
 def test_messages(headers: dict[int, Any], payload: bytes) -> None:
     signer = world.signer("any", Algorithm.ED25519)
     data = cose.sign1(headers, payload, signer)

@@ -8,7 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exequatur_verifier import Clock, Code, Facts, MalformedError, Memory, Proof, Verdict, action, bundle, cbor, cose, parse_trust, verify
+from exequatur_verifier import (
+    Clock,
+    Code,
+    Facts,
+    MalformedError,
+    Memory,
+    Proof,
+    Verdict,
+    action,
+    bundle,
+    cbor,
+    cose,
+    parse_trust,
+    verify,
+)
 from exequatur_verifier.constraints import encode_terms
 from exequatur_verifier.memory import KnownHead, KnownPolicy
 from exequatur_verifier.trust import Trust
@@ -92,7 +106,9 @@ def test_whatever_terms_say(wanted: Any, measured: dict[str, bytes | str], data:
     committed = action.commitment(action.TERMS_TAG, world.SALT, encoded)
     log = world.new_log()
     whole = world.issue(parts._replace(terms=encoded, record=parts.record._replace(terms=committed)), log)
-    verdict = decide(made(es256), bundle=bundle.encode(whole), trust=trust(world.trust_toml(log)), facts=Facts(measured))
+    verdict = decide(
+        made(es256), bundle=bundle.encode(whole), trust=trust(world.trust_toml(log)), facts=Facts(measured)
+    )
     if verdict.code is None:
         assert all(measured[name] == value for name, value in wanted.facts.items())
 
@@ -104,7 +120,15 @@ def test_any_action(descriptor: dict[Any, Any]) -> None:
 
 
 heads = st.builds(
-    KnownHead, st.just(ORIGIN), integers, digests, integers, st.binary(max_size=9), st.binary(max_size=9), digests, st.none()
+    KnownHead,
+    st.just(ORIGIN),
+    integers,
+    digests,
+    integers,
+    st.binary(max_size=9),
+    st.binary(max_size=9),
+    digests,
+    st.none(),
 )
 policies = st.builds(KnownPolicy, digests, digests, lines, integers, integers)
 clocks = st.builds(Clock, integers, st.sampled_from(["", "boot-1"]), integers)
@@ -117,7 +141,9 @@ memories = st.builds(
     clocks,
     st.frozensets(st.just(ORIGIN)),
 )
-proofs = several(st.builds(Proof, st.just(ORIGIN), integers, digests, integers, digests, st.lists(digests, max_size=3).map(tuple)))
+proofs = several(
+    st.builds(Proof, st.just(ORIGIN), integers, digests, integers, digests, st.lists(digests, max_size=3).map(tuple))
+)
 
 
 @given(memories, proofs, clocks)

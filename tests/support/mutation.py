@@ -1,13 +1,14 @@
 """Mutants of a vector's bundle, and the judgement on them: none is admitted, and none is beyond what was foreseen.
 
-Two things in a bundle are read by nobody: receipts of logs that trust does not name, with the policy's positions in them, and
-checkpoint lines by keys that trust does not name. Both are listed in the verdict. A mutant may be admitted only if it differs
+Two things in a bundle are read by nobody: receipts of logs that trust does not name, with the policy's positions in those
+logs and proofs of them, and checkpoint lines by keys that trust does not name. Both are listed in the verdict. A mutant may be admitted only if it differs
 there and the verdict lists something.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
 from exequatur_verifier import Code, Verdict, action, bundle, cbor, note, parse_trust, receipt, statement, verify
+from exequatur_verifier.shape import plain
 from tests.vectors.form import Vector
 
 Mutant = tuple[int, bytes]
@@ -68,6 +69,7 @@ def _unread(vector: Vector) -> list[range]:
     parts = list(unknown.values())
     if decoded.policy is not None:
         parts += [cbor.encode(list(decoded.policy.positions[origin])) for origin in unknown]
+    parts += [cbor.encode(plain(stapled)) for stapled in decoded.proofs if stapled.origin in unknown]
     # A cosignature becomes a stranger's when its name or key id changes; the text above the lines is the log's.
     parts += [data[len(note.parse(data).text) :] for data in decoded.checkpoints]
     spans = [(vector.bundle.index(part), len(part)) for part in parts]

@@ -96,7 +96,9 @@ class Log(NamedTuple):
     def head(self, iat: int, size: int | None = None) -> receipt.HeadSignature:
         """Return the signature of the head of that size."""
         size = len(self.entries) if size is None else size
-        return receipt.sign_head(size, self.root(size), iss=self.iss, origin=self.origin, iat=iat, signer=self.receipt_signer)
+        return receipt.sign_head(
+            size, self.root(size), iss=self.iss, origin=self.origin, iat=iat, signer=self.receipt_signer
+        )
 
     def receipt(self, index: int, iat: int, size: int | None = None) -> bytes:
         """Return the receipt of an entry at a head."""
@@ -112,7 +114,9 @@ class Log(NamedTuple):
         """Return the checkpoint note of the head of that size."""
         size = len(self.entries) if size is None else size
         head = checkpoint.Checkpoint(self.origin, size, self.root(size))
-        return note.format(checkpoint.format(head), (checkpoint.sign(head, self.vkey, self.checkpoint_signer), *cosignatures))
+        return note.format(
+            checkpoint.format(head), (checkpoint.sign(head, self.vkey, self.checkpoint_signer), *cosignatures)
+        )
 
     def cosignature(self, witness: str, time: int, algorithm: Algorithm = Algorithm.ED25519) -> NoteSignature:
         """Return a witness's cosignature of the current head."""
@@ -247,7 +251,9 @@ def issue(made: Parts, *logs: Log, artifact: bytes | None = None) -> bundle.Bund
 
 def memory(*heads: KnownHead, floor: int = NOW - 100, clock: Clock | None = None, **more: Any) -> Memory:
     """Return a memory of some heads."""
-    return Memory(1, {head.origin: head for head in heads}, more.pop("policies", {}), floor, clock or Clock(NOW - 100), **more)
+    return Memory(
+        1, {head.origin: head for head in heads}, more.pop("policies", {}), floor, clock or Clock(NOW - 100), **more
+    )
 
 
 def authorize(

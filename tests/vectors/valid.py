@@ -144,7 +144,9 @@ def index_range() -> Vector:
 def second_range() -> Vector:
     """The issuer's key is trusted for two ranges of indices, and the artifact stands in the second."""
     key = world.text_key(world.signer("authority"))
-    later = f'[[issuers]]\niss = "urn:exequatur:authority:test"\nkeys = ["{key}"]\nactions = ["process.exec"]\nsince = 4'
+    later = (
+        f'[[issuers]]\niss = "urn:exequatur:authority:test"\nkeys = ["{key}"]\nactions = ["process.exec"]\nsince = 4'
+    )
     return issued(world.parts(), issuer="until = 3", extra=later)
 
 
@@ -313,6 +315,30 @@ def checkpoint_seen() -> Vector:
 def proof_of_a_size_not_remembered() -> Vector:
     """A stapled proof from a size that is not remembered is checked all the same."""
     return remembering(3, stapled=True)._replace(memory=None)
+
+
+@valid
+def several_proofs() -> Vector:
+    """Proofs from several sizes are stapled and given, and the one from the remembered size is among them."""
+    log = world.new_log()
+    made = world.issue(world.parts(), log)
+    proofs = tuple(
+        Stapled(ORIGIN, size, log.root(size), tuple(reference.consistency_path(size, log.entries)))
+        for size in (1, 2, 4)
+    )
+    usual = remembering(3, given=True)
+    other = Proof("other.example/log", 3, bytes(32), 5, bytes(32), ())
+    whole = bundle.encode(made._replace(proofs=proofs))
+    return usual._replace(bundle=whole, proofs=(other, *usual.proofs))
+
+
+@valid
+def proof_of_an_unknown_log() -> Vector:
+    """A stapled proof of a log whose receipt is ignored is ignored with it."""
+    logs = (world.new_log(), world.new_log("unknown.example/log"))
+    made = world.issue(world.parts(), *logs)
+    stapled = Stapled(logs[1].origin, 3, logs[1].root(3), tuple(reference.consistency_path(3, logs[1].entries)))
+    return vector(made._replace(proofs=(stapled,)), world.trust_toml(logs[0]))
 
 
 # Time

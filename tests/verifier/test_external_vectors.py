@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from exequatur_verifier import ExequaturError, MalformedError, NotProvenError, PublicKey, UnsupportedError
-from exequatur_verifier import checkpoint, cose, merkle, note, tiles
+from exequatur_verifier import (
+    ExequaturError,
+    MalformedError,
+    NotProvenError,
+    PublicKey,
+    UnsupportedError,
+    checkpoint,
+    cose,
+    merkle,
+    note,
+    tiles,
+)
 from exequatur_verifier.keys import Algorithm
 from tests.data import DATA, requires_data
 

@@ -29,6 +29,7 @@ def test_a_signature_holds_over_its_message_alone(algorithm: Algorithm) -> None:
 
 @EVERY
 def test_a_key_is_its_encoding(algorithm: Algorithm) -> None:
+    # C-12
     key = world.signer("some", algorithm).public_key
     again = PublicKey.from_cose(key.encoded)
     assert (again, hash(again), again.thumbprint) == (key, hash(key), key.thumbprint)
@@ -68,6 +69,7 @@ def test_two_names_of_one_computation_are_two_keys_of_one_thumbprint() -> None:
     ],
 )
 def test_not_quite_a_key(parameters: dict[int, Any]) -> None:
+    # C-12
     with pytest.raises(MalformedError):
         PublicKey(parameters)
 
@@ -81,6 +83,7 @@ def test_a_key_of_no_known_algorithm(algorithm: Any) -> None:
 
 
 def test_points_of_small_order_are_refused() -> None:
+    # C-12
     # Under such a key one signature holds for many messages. The sign bit makes no difference to the order.
     prime = 2**255 - 19
     order_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826

@@ -130,6 +130,12 @@ def test_tiles_of_a_tree_of_70_000_leaves() -> None:
     assert [tile for tile in cut if tile.width < tiles.WIDTH] == [(0, 273, 112), (1, 1, 17), (2, 0, 1)]
 
 
+def test_tiles_of_full_trees() -> None:
+    assert list(tiles.tiles_of(0)) == []
+    assert list(tiles.tiles_of(256)) == [(0, 0, 256), (1, 0, 1)]
+    assert list(tiles.tiles_of(65_536))[-2:] == [(1, 0, 256), (2, 0, 1)]
+
+
 def test_entry_bundles() -> None:
     assert tiles.decode_entries(tiles.encode_entries([b""] * 256)) == [b""] * 256
     for bundle in (b"\x00", b"\x00\x01", b"\x00\x02a", bytes(2 * 257), b"\xff\xff" + bytes(65_534)):

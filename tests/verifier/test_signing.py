@@ -1,6 +1,9 @@
 """Signing: keys from PKCS#8, signatures that are the same every time."""
 
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, ed448, mldsa, rsa, x25519
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -8,9 +11,6 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from typing import Any
-
-import pytest
 
 from exequatur_verifier import Algorithm, MalformedError
 from exequatur_verifier.signing import LocalSigner, load_signer
@@ -91,6 +91,7 @@ def test_what_is_no_private_key() -> None:
 
 
 def test_ecdsa_signatures_are_deterministic_with_the_smaller_s() -> None:
+    # C-14
     signer = world.signer("some")
     for number in range(40):
         message = b"message %d" % number

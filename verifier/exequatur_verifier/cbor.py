@@ -34,7 +34,6 @@ _SMALL: Final = 8192
 _KeysLength = Callable[[tuple[Any, ...], tuple[type, ...]], int]
 _Container = Sequence[Value] | dict[Any, Value] | ValuesView[Value]
 _HEADS: Final = [bytes((octet,)) for octet in range(256)]
-_SIMPLE: Final = {False: b"\xf4", True: b"\xf5", None: b"\xf6"}
 
 
 def encode(value: object, *, floats: bool = False) -> bytes:
@@ -192,31 +191,51 @@ def _utf8_length(text: str) -> int:
 def _encode(value: object, out: list[bytes], floats: bool, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    if type(value) is bytes:
-        out += (head(2, len(value)), value)
-    elif type(value) is str:
-        if not value.isascii() and not unicodedata.is_normalized("NFC", value):
-            raise ValueError("text is not in Unicode normalization form C")
-        content = value.encode()
-        out += (head(3, len(content)), content)
-    elif type(value) is int:
-        if not _MIN_INT <= value <= _MAX_INT:
-            raise ValueError("integer outside 64 bits")
-        out.append(head(0, value) if value >= 0 else head(1, ~value))
-    elif value is None or type(value) is bool:
-        out.append(_SIMPLE[value])
-    elif type(value) is float and floats and math.isfinite(value):
-        out.append(cbor2.dumps(value, canonical=True))
-    elif is_map(value):
-        if any(type(key) not in (int, bytes, str) for key in value):
+    if is_map(value):
+        if any(type(key) not in _KEYS for key in value):
             raise ValueError("map keys are integers, byte strings or text")
         out.append(head(5, len(value)))
-        for encoded, key in sorted((encode(key), key) for key in value):
+        for encoded, key in sorted((_LEAVES[type(key)](key), key) for key in value):
             out.append(encoded)
-            _encode(value[key], out, floats, depth + 1)
+            _encode_item(value[key], out, floats, depth)
     elif is_array(value):
         out.append(head(4, len(value)))
         for item in value:
-            _encode(item, out, floats, depth + 1)
+            _encode_item(item, out, floats, depth)
+    elif type(value) is float and floats and math.isfinite(value):
+        out.append(cbor2.dumps(value, canonical=True))
+    elif type(value) in _LEAVES:
+        out.append(_LEAVES[type(value)](value))
     else:
         raise ValueError(f"a {type(value).__name__} cannot be encoded")
+
+
+def _encode_item(item: object, out: list[bytes], floats: bool, depth: int) -> None:
+    leaf = _LEAVES.get(type(item))
+    if leaf is None:
+        _encode(item, out, floats, depth + 1)
+    else:
+        out.append(leaf(item))
+
+
+def _encode_text(text: str) -> bytes:
+    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
+        raise ValueError("text is not in Unicode normalization form C")
+    return cbor2.dumps(text)
+
+
+def _encode_integer(number: int) -> bytes:
+    if not _MIN_INT <= number <= _MAX_INT:
+        raise ValueError("integer outside 64 bits")
+    return cbor2.dumps(number)
+
+
+# Of these, cbor2 writes the shortest encoding, which is the only one.
+_LEAVES: Final[dict[type, Callable[[Any], bytes]]] = {
+    bytes: cbor2.dumps,
+    str: _encode_text,
+    int: _encode_integer,
+    bool: cbor2.dumps,
+    type(None): cbor2.dumps,
+}
+_KEYS: Final = frozenset((int, bytes, str))

@@ -16,8 +16,9 @@ from .records import Authorization, Policy
 from .statement import Statement
 from .verdict import Code, Denial
 
-# One policy stands behind many artifacts, so its statement is parsed once.
+# One policy stands behind many artifacts, and the same terms behind the runs of one command: each is parsed once.
 _parse_policy: Final = lru_cache(maxsize=32)(statement.parse)
+_decode_terms: Final = lru_cache(maxsize=32)(constraints.decode_terms)
 _FORBIDDEN_ELEMENTS: Final = ("request", "approvals", "parents", "status")
 
 
@@ -37,7 +38,7 @@ def check_form(case: Case) -> str:
         case.bundle = bundle.decode(case.data)
         case.statement, receipts = statement.parse_transparent(case.bundle.artifact)
         case.receipts = tuple(receipt.parse(data) for data in receipts[: bundle.MAX_RECEIPTS + 1])
-        case.terms = constraints.decode_terms(case.bundle.terms)
+        case.terms = _decode_terms(case.bundle.terms)
         if case.bundle.policy is not None:
             case.policy_statement = _parse_policy(case.bundle.policy.statement)
     except UnsupportedError as error:

@@ -198,9 +198,12 @@ def _wrong_fields(value: Value, required: AbstractSet[str], known: AbstractSet[s
 
 def _first_wrong(value: dict[Any, Any], shapes: Mapping[str, Shape[Any]]) -> str:
     """Return the name of the field that is out of shape; the fast path does not keep track of it."""
-    for name, item in value.items():
-        try:
-            shapes[name](item)
-        except MalformedError:
-            return str(name)
-    raise AssertionError("called only after a field was found out of shape")
+    return next(name for name, item in value.items() if not _fits(shapes[name], item))
+
+
+def _fits(shape: Shape[Any], item: Any) -> bool:
+    try:
+        shape(item)
+    except MalformedError:
+        return False
+    return True
