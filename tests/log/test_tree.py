@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exequatur_log import tree
 from exequatur_log.errors import FatalLogError
 from exequatur_log.tree import Edge, Growth, TileKey
-from exequatur_verifier import merkle, tiles
+from exequatur_verifier import MalformedError, merkle, tiles
 from tests.support import reference
 
 SMALL = 130
@@ -150,6 +150,26 @@ def test_a_short_or_missing_tile_is_fatal() -> None:
     for wrong in ({}, {(0, 0): held[0, 0][:-32]}):
         with pytest.raises(FatalLogError):
             tree.compute(spans, wrong)
+
+
+@pytest.mark.parametrize("path", ["tile/0/067", "tile/63/000", "tile/0/x001/067.p/112", "tile/entries/x001/x234/067"])
+def test_a_tile_has_one_path(path: str) -> None:
+    # L-17
+    assert tiles.format_path(tiles.parse_path(path)) == path
+    level = path.split("/")[1]
+    for other in (
+        f"/{path}",
+        f"{path}/",
+        f"{path}.p/256",
+        f"{path}.p/0",
+        path.replace("/0", "/00", 1),
+        path.replace("067", "67").replace("000", "0"),
+        path.replace(f"/{level}/", f"/{level}/x000/"),
+        path.replace(f"/{level}/", "/64/"),
+        path.replace("0", "\u0660"),
+    ):
+        with pytest.raises(MalformedError):
+            tiles.parse_path(other)
 
 
 def test_what_cannot_be_is_a_mistake_of_the_caller() -> None:

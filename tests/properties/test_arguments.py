@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from exequatur_verifier import MalformedError
 from exequatur_verifier.action import parse_json_arguments
-from tests.properties.strategies import any_text
+from tests.properties.strategies import any_text, floats
 
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | any_text
-scalars |= st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | any_text | floats
 arguments = st.dictionaries(
     any_text, st.recursive(scalars, lambda item: st.lists(item) | st.dictionaries(any_text, item), max_leaves=8)
 )

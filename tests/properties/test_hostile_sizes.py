@@ -19,7 +19,7 @@ SECONDS: Final = 20
 
 PROGRAM: Final = """
 import resource
-from exequatur_verifier import Clock, Facts, MalformedError, action, bundle, cbor, note, parse_trust, statement, tiles, verify
+from exequatur_verifier import MalformedError, action, bundle, cbor, note, parse_trust, statement, tiles, verify
 from tests.support import world
 from tests.vectors.valid import es256
 

@@ -1,4 +1,7 @@
-"""No change of a bundle is admitted: truncations and flipped bits of every valid vector (the whole campaign: ``make mutate``)."""
+"""No change of a bundle is admitted: truncations and flipped bits of every valid vector.
+
+The whole campaign is ``make mutate``.
+"""
 
 import pytest
 
@@ -45,7 +48,7 @@ def test_every_truncation(name: str) -> None:
 @pytest.mark.parametrize("name", THOROUGHLY)
 def test_every_flip_of_one_bit(name: str, bit: int) -> None:
     vector, data = mutated(name)
-    assert survivors(vector, flips(data, lambda position: (1 << bit,))) == []
+    assert survivors(vector, flips(data, lambda _: (1 << bit,))) == []
 
 
 @pytest.mark.parametrize("name", VALID)

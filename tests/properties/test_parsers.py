@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import pytest
@@ -51,7 +51,7 @@ OF_BYTES: Final[dict[str, Callable[[bytes], object]]] = {
     "hashes": tiles.decode_hashes,
     "key": PublicKey.from_cose,
     "private key": lambda data: load_signer(data, None),
-    **{f"payload of {kind.value}": lambda data, kind=kind: schema.decode(kind, data) for kind in Kind},
+    **{f"payload of {kind.value}": partial(schema.decode, kind) for kind in Kind},
 }
 OF_TEXT: Final[dict[str, Callable[[str], object]]] = {
     "arguments": action.parse_json_arguments,

@@ -1,8 +1,8 @@
 """Mutants of a vector's bundle, and the judgement on them: none is admitted, and none is beyond what was foreseen.
 
-Two things in a bundle are read by nobody: receipts of logs that trust does not name, with the policy's positions in those
-logs and proofs of them, and checkpoint lines by keys that trust does not name. Both are listed in the verdict. A mutant may be admitted only if it differs
-there and the verdict lists something.
+Two things in a bundle are read by nobody: receipts of logs that trust does not name, with the policy's positions in
+those logs and the proofs of them, and checkpoint lines by keys that trust does not name. Both are listed in the
+verdict. A mutant may be admitted only if it differs there and the verdict lists something.
 """
 
 from collections.abc import Callable, Iterable, Iterator

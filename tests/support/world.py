@@ -1,8 +1,8 @@
 """A small world for tests and vectors: deterministic keys, a log in memory, and the bundle of one authorized command.
 
-The log here is the slow reference tree, so that what the product's kernel verifies was not built by the product's log. All keys
-come from fixed seeds and ECDSA is deterministic, so the same world makes the same bytes on every machine. Only ML-DSA
-signatures differ from run to run; vectors keep theirs as frozen inputs.
+The log here is the slow reference tree, so that what the product's kernel verifies was not built by the product's log.
+All keys come from fixed seeds and ECDSA is deterministic, so the same world makes the same bytes on every machine. Only
+ML-DSA signatures differ from run to run; vectors keep theirs as frozen inputs.
 """
 
 import base64
@@ -165,10 +165,11 @@ def trust_toml(
         f"actions = {list(actions)}\n{issuer}",
     ]
     for log in logs:
-        lines.append(
-            f'[[logs]]\niss = "{log.iss}"\norigin = "{log.origin}"\ngenesis = "{sha256(log.entries[0]).hexdigest()}"\n'
-            f'receipt_keys = ["{text_key(log.receipt_signer)}"]\ncheckpoint_vkeys = ["{note.format_key(log.vkey)}"]\nmax_age = {max_age}'
-        )
+        lines += [
+            f'[[logs]]\niss = "{log.iss}"\norigin = "{log.origin}"\ngenesis = "{sha256(log.entries[0]).hexdigest()}"',
+            f'receipt_keys = ["{text_key(log.receipt_signer)}"]\ncheckpoint_vkeys = ["{note.format_key(log.vkey)}"]',
+            f"max_age = {max_age}",
+        ]
     lines.append(f"[receipts]\nk = {k}")
     lines.append(f'[policy]\nowners = ["{text_key(signer("owner"))}"]\n{policy}')
     return "\n".join((*lines, extra)) + "\n"

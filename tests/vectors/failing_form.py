@@ -23,7 +23,7 @@ def missing() -> Vector:
 @denied(Code.ARTIFACT_MISSING)
 def empty() -> Vector:
     """The bundle is an empty file."""
-    return raw(lambda data: b"")
+    return es256()._replace(bundle=b"")
 
 
 @denied(Code.ARTIFACT_TOO_LARGE)

@@ -1,7 +1,7 @@
 """``make vectors``: writes specs/vectors, the same bytes every time.
 
-Keys come from fixed seeds and ECDSA is deterministic; ML-DSA signatures are kept (``frozen``). A file that no vector needs
-any more is removed.
+Keys come from fixed seeds and ECDSA is deterministic; ML-DSA signatures are kept (``frozen``). A file that no vector
+needs any more is removed.
 """
 
 from hashlib import sha256
@@ -70,10 +70,10 @@ def _folder(name: str, vector: Vector, code: Code | None, about: str) -> dict[st
 
 def _readme() -> str:
     """Return the page of specs/vectors: what is written by hand, and the list of all vectors."""
-    rows = [
-        f"| [{name}]({name}) | {'admitted' if code is None else f'`{code.name}`'} | {' '.join((make.__doc__ or '').split())} |"
-        for name, (code, make) in vectors().items()
-    ]
+    rows = []
+    for name, (code, make) in vectors().items():
+        verdict = "admitted" if code is None else f"`{code.name}`"
+        rows.append(f"| [{name}]({name}) | {verdict} | {' '.join((make.__doc__ or '').split())} |")
     return README.read_text() + "\n".join(("| vector | verdict | what it shows |", "|---|---|---|", *rows)) + "\n"
 
 

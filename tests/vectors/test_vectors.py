@@ -1,4 +1,4 @@
-"""The vectors of specs/vectors: as their files stand, they are decided as they say, and they come out the same again."""
+"""The vectors of specs/vectors: as they stand they are decided as they say, and they come out the same again."""
 
 import json
 from hashlib import sha256

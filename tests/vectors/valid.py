@@ -227,11 +227,13 @@ def one_witness() -> Vector:
 @valid
 def freshest_quorum() -> Vector:
     """Of three cosignatures the two freshest meet the quorum, and the third's age does not count."""
+    keys = witness_keys(ANNA, BERT, CARA)
+    two_of_three = f'[witness]\nquorum = "two"\n{keys}\n[witness.groups]\ntwo = [2, "w1", "w2", "w3"]'
     return with_checkpoint(
         witness("anna.example", time=NOW - 5000),
         witness("bert.example"),
         witness("cara.example"),
-        extra=f'[witness]\nquorum = "two"\n{witness_keys(ANNA, BERT, CARA)}\n[witness.groups]\ntwo = [2, "w1", "w2", "w3"]',
+        extra=two_of_three,
         max_age=100,
     )
 

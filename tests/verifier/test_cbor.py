@@ -1,4 +1,4 @@
-"""The encoder's own limits. What is accepted and refused on the way in: specs/vectors/primitives and tests/properties."""
+"""The encoder's own limits. What is taken on the way in: specs/vectors/primitives and tests/properties."""
 
 from typing import Any
 

@@ -64,7 +64,8 @@ def test_bytes_are_matched_as_the_text_they_hold() -> None:
 
 
 def test_what_is_no_text_matches_no_pattern() -> None:
-    for value in (None, 1, True, 1.5, [], {}, ["a"]):
+    values: list[Any] = [None, 1, True, 1.5, [], {}, ["a"]]
+    for value in values:
         for operator, operand in (("prefix", "a"), ("glob", "*"), ("subpath", "/"), ("url_host", ["a"])):
             assert not matches(one(operator, operand), value)
 
@@ -109,7 +110,7 @@ def found(rules: Constraints, measured: dict[str, bytes | str] | None = None, **
 )
 def test_pointers(pointer: str, violated: bool) -> None:
     rules = Constraints({pointer: one("exact", "git")})
-    changed = {"env": {b"A/B": b"git", b"C~D": b"git"}, "empty": []}
+    changed: dict[str, Any] = {"env": {b"A/B": b"git", b"C~D": b"git"}, "empty": []}
     assert bool(found(rules, **changed)) is violated
 
 

@@ -84,7 +84,8 @@ def test_a_label_stands_once() -> None:
 def test_critical_labels() -> None:
     assert cose.decode(protected({2: [-70001], -70001: 1})).headers[2] == [-70001]
     assert cose.decode(protected({2: ["a"], "a": 1})).headers[2] == ["a"]
-    for critical in ([], [-70001], -70001, [None], [[]], [True], {}):
+    wrong: list[Any] = [[], [-70001], -70001, [None], [[]], [True], {}]
+    for critical in wrong:
         with pytest.raises(MalformedError):
             cose.decode(protected({1: -7, 2: critical}))
     with pytest.raises(MalformedError):

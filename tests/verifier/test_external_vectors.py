@@ -1,4 +1,4 @@
-"""Vectors that others made: trees (RFC 6962), a tiles log of every size, COSE messages. They are read where they lie."""
+"""Vectors that others made, read where they lie: trees (RFC 6962), a tiles log of every size, COSE messages."""
 
 import base64
 import json

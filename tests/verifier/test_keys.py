@@ -120,7 +120,7 @@ def test_a_key_object_must_fit_its_algorithm() -> None:
 def test_a_library_without_ml_dsa_is_a_reason_to_deny(monkeypatch: pytest.MonkeyPatch) -> None:
     class Absent:
         @staticmethod
-        def from_public_bytes(data: bytes) -> None:
+        def from_public_bytes(_: bytes) -> None:
             raise UnsupportedAlgorithm("not in this library")
 
     monkeypatch.setattr(mldsa, "MLDSA44PublicKey", Absent)

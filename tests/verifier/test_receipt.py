@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exequatur_verifier import Algorithm, MalformedError, NotProvenError, cbor, cose, receipt
+from exequatur_verifier import Algorithm, MalformedError, NotProvenError, cbor, cose, merkle, receipt
 from exequatur_verifier.receipt import HeadSignature, Inclusion
 from tests.support import world
 from tests.support.world import NOW, ORIGIN
@@ -28,7 +28,7 @@ def test_every_receipt_of_a_head_carries_its_one_signature() -> None:
     parsed = [receipt.parse(LOG.receipt(index, NOW)) for index in range(3)]
     assert len({(one.protected, one.signature) for one in parsed}) == 1
     for one, entry in zip(parsed, LOG.entries, strict=True):
-        leaf = receipt.merkle.leaf_hash(entry)
+        leaf = merkle.leaf_hash(entry)
         assert receipt.root(one, leaf) == LOG.root()
         receipt.verify_head(one.protected, one.signature, LOG.root(), KEY)
 

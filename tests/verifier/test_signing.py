@@ -17,7 +17,7 @@ from exequatur_verifier.signing import LocalSigner, load_signer
 from tests.support import world
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-KEYS = {
+KEYS: dict[Algorithm, Any] = {
     Algorithm.ES256: ec.derive_private_key(2, ec.SECP256R1()),
     Algorithm.ES384: ec.derive_private_key(2, ec.SECP384R1()),
     Algorithm.ED25519: ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)),

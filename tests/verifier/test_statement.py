@@ -60,7 +60,8 @@ def test_nothing_but_receipts_is_unprotected() -> None:
         statement.parse(statement.attach(ENTRY, ()))
     message = cose.decode(ENTRY)
     assert statement.parse_transparent(statement.attach(ENTRY, ()))[1] == ()
-    for unprotected in ({}, {394: []} | {4: b""}, {394: [[]]}, {394: b""}, {394: {}}, {4: b""}, {395: []}):
+    wrong: list[Any] = [{}, {394: [], 4: b""}, {394: [[]]}, {394: b""}, {394: {}}, {4: b""}, {395: []}]
+    for unprotected in wrong:
         whole = cose.assemble(message.protected, message.payload, message.signature, cbor.encode(unprotected))
         with pytest.raises(MalformedError):
             statement.parse_transparent(whole)

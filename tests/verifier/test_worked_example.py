@@ -1,7 +1,7 @@
 """A statement, a receipt, a checkpoint and a note that were made by hand with other code, and decode and verify here.
 
-The seeds are 00..1f for the issuer, 20..3f for the log and 40..5f for the witness. The example is not of the profile: its
-receipt signs no size and is Ed25519, so the profile's parser refuses it; the bytes beneath must agree all the same.
+The seeds are 00..1f for the issuer, 20..3f for the log and 40..5f for the witness. The example is not of the profile:
+its receipt signs no size and is Ed25519, so the profile's parser refuses it; the bytes beneath must agree all the same.
 """
 
 from hashlib import sha256

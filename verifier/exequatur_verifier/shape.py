@@ -198,7 +198,7 @@ def _wrong_fields(value: Value, required: AbstractSet[str], known: AbstractSet[s
 
 def _first_wrong(value: dict[Any, Any], shapes: Mapping[str, Shape[Any]]) -> str:
     """Return the name of the field that is out of shape; the fast path does not keep track of it."""
-    return next(name for name, item in value.items() if not _fits(shapes[name], item))
+    return next(str(name) for name, item in value.items() if not _fits(shapes[name], item))
 
 
 def _fits(shape: Shape[Any], item: Any) -> bool:
