@@ -10,7 +10,6 @@ import secrets
 from pathlib import Path
 
 from exequatur_gate.state import State
-from exequatur_issuer.journal import Journal
 from exequatur_issuer.signer import create_key
 from exequatur_log import genesis
 from exequatur_verifier import note, shape
@@ -65,11 +64,7 @@ def settle(home: Home, path: Path, runtime: RuntimeEntry, leeway: int) -> None:
     start = KnownHead(origin, head.size, head.root, head.iat, head.protected, head.signature, digest, head.note)
     State.create(str(path / "state.db"), runtime.key.thumbprint, [start]).close()
     # The authority staples proofs from the heads that it believes a runtime to remember, and this is the first of them.
-    journal = Journal(home.path / "journal.db")
-    try:
-        journal.note_heads([(runtime.id, Head(origin, head.size, head.root))])
-    finally:
-        journal.close()
+    home.journal.note_heads([(runtime.id, Head(origin, head.size, head.root))])
 
 
 def make_passphrase(directory: Path) -> bytes:

@@ -2,6 +2,9 @@
 
 The raw work is what no audit can do without: the hash of each entry and the check of its signature, spread over
 all cores. An audit does more: it derives every tile, head and registration again, and every decision.
+
+What an audit keeps of earlier entries is bounded, and the bounds are reached at about 20,000 entries. Smaller logs, as
+they are made here, still show those caches filling; that memory is flat beyond them takes a larger log to see.
 """
 
 import os

@@ -17,7 +17,7 @@ from exequatur_log.blocking import BlockingLog
 @click.pass_context
 def command(ctx: click.Context, case: str | None, form: str) -> None:
     """Show the records of one execution and their links: by its URN, by any record id of it, or the newest case."""
-    from exequatur_cli.commands.log import place_of
+    from exequatur_cli.commands.log import entry_at
 
     output = output_of(ctx)._replace(json=output_of(ctx).json or form == "json")
     with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_path) as log:
@@ -26,7 +26,7 @@ def command(ctx: click.Context, case: str | None, form: str) -> None:
             if subject is None:
                 raise Unavailable(f"{home.path} has no case yet; `exequatur run -- CMD` makes one")
         else:
-            subject = case if case.startswith("urn:") else log.get(place_of(case)).sub
+            subject = case if case.startswith("urn:") else entry_at(log, case).sub
         found = collect(log, subject, home.content)
     if not found.nodes:
         raise Unavailable(f"no record of {subject} is in this log")

@@ -1,5 +1,6 @@
 """``exequatur log``: the embedded log's entries, proofs, heads, and its own check."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +9,11 @@ from pathlib import Path
 import click
 
 from exequatur_cli.home import open_home
-from exequatur_cli.main import EXIT_DENIED, home_of, output_of, with_home
+from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
+from exequatur_cli.output import plain
 from exequatur_log.blocking import BlockingLog, check_file
-from exequatur_log.errors import Refused
+from exequatur_log.entry import Entry
+from exequatur_log.errors import NotFoundError, Refused
 from exequatur_verifier import statement
 
 
@@ -65,7 +68,7 @@ def get(ctx: click.Context, place: str, target: Path | None) -> None:
 
     output = output_of(ctx)
     with _reading(ctx) as log:
-        entry = log.get(place_of(place))
+        entry = entry_at(log, place)
     if target is not None:
         target.write_bytes(entry.statement)
     described = statement_object(statement.parse(entry.statement))
@@ -74,7 +77,8 @@ def get(ctx: click.Context, place: str, target: Path | None) -> None:
     output.rows(
         [("subject", entry.sub), ("issuer", entry.iss), ("signed by", entry.key_id.hex()), ("at", str(entry.iat))]
     )
-    output.rows((name, str(value)) for name, value in sorted(described["record"].items()) if name not in ("v", "links"))
+    fields = sorted(described["record"].items())
+    output.rows((name, json.dumps(plain(value))) for name, value in fields if name not in ("v", "links"))
 
 
 @command.command()
@@ -89,7 +93,7 @@ def prove(ctx: click.Context, place: str, target: Path, fresh: bool) -> None:
     """Write the COSE receipt (RFC 9942) of an entry, by its index or record id."""
     output = output_of(ctx)
     with _reading(ctx) as log:
-        index = log.get(place_of(place)).leaf_index
+        index = entry_at(log, place).leaf_index
         receipt = log.fresh_receipt(index) if fresh else log.receipt(index)
     target.write_bytes(receipt)
     output.result({"file": str(target), "index": index, "bytes": len(receipt)})
@@ -123,6 +127,14 @@ def fsck(ctx: click.Context) -> int:
         output.text(f"{output.paint(finding.code, 'deny')}{place}: {finding.detail}")
     output.text("clean" if not findings else f"{len(findings)} findings; restore the log from a copy that is clean")
     return EXIT_DENIED if findings else 0
+
+
+def entry_at(log: BlockingLog, text: str) -> Entry:
+    """Return the entry that an index or a record id names."""
+    try:
+        return log.get(place_of(text))
+    except NotFoundError as error:
+        raise Unavailable(str(error)) from None
 
 
 def place_of(text: str) -> int | bytes:

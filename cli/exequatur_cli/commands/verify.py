@@ -58,6 +58,8 @@ def command(
     if failure is None or verdict.code is None:
         output.text(f"{output.paint('would be admitted', 'allow')}; nothing was consumed")
         return 0
+    if not command_line and action_file is None:
+        output.text("no command was named after --, and no action: steps 9 and 10 compare with nothing", "quiet")
     output.text(f"{output.paint('denied', 'deny')} at step {failure.number} ({failure.name}): {verdict.code.name}")
     return EXIT_MALFORMED if verdict.code is Code.ARTIFACT_MALFORMED else EXIT_DENIED
 
