@@ -1,6 +1,6 @@
 """Independent implementations on our bytes: scitt-cose on statements and receipts, pymerkle on trees.
 
-Which bytes are a leaf's entry is left to profiles by RFC 9942. Ours are the statement itself with an empty unprotected
+Which bytes are the entry of a leaf is left to profiles by RFC 9942. Ours are the statement with an empty unprotected
 header (specs/03 §1); the vectors of scitt-cose take its hash. Its API takes the entry from the caller, so both are
 said.
 """
