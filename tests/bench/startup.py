@@ -26,6 +26,8 @@ _FEWER_IMPORTS = "import cryptography.hazmat.primitives.asymmetric.ec, cbor2"
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """Return the rows of processes."""
     rounds = 7 if quick else 25
+    # An installed package has its bytecode; where none may be written, every process would compile the sources again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A home is refused where others could exchange it; a directory of the system's for temporary files is none such.
     with tempfile.TemporaryDirectory() as name:
         return [_import(folder, rounds), _run(Path(name), rounds)]

@@ -13,7 +13,6 @@ from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.match import Matcher, Operator
 from exequatur_verifier.memory import KnownPolicy
 from exequatur_verifier.note import NoteKey, NoteSignature
-from exequatur_verifier.signing import Signer
 from tests.support import reference, world
 from tests.support.world import NOW, ORIGIN, Log, Parts
 from tests.vectors.form import Vector
@@ -47,9 +46,7 @@ def signed_with(algorithm: Algorithm) -> Vector:
     """Return the vector of an artifact under that algorithm."""
     log = world.new_log()
     made = world.parts(algorithm=algorithm)
-    signer: Signer = world.signer("authority", algorithm)
-    if algorithm in (Algorithm.ML_DSA_44, Algorithm.ML_DSA_65):
-        signer = FrozenSigner(world.signer("authority", algorithm))
+    signer = FrozenSigner(world.signer("authority", algorithm))
     artifact = statement.sign(made.record, made.claims, signer)
     return vector(world.issue(made, log, artifact=artifact), world.trust_toml(log, algorithm=algorithm))
 
