@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from exequatur_verifier import merkle
-from exequatur_verifier.errors import ExequaturError
+from exequatur_verifier.errors import ExequaturError, NotProvenError
+from exequatur_verifier.statement import Statement
 
 from . import head as heads
 from . import tree
 from .entry import Registered, entry_of
 from .errors import Code, Conflict, FatalLogError, Refused, StorageError
+from .genesis import check_keys, rotated
 from .head import Identity, LogKeys, SignedHead
 from .intake import Checked
 from .registration import admit
 from .registry import BatchRegistry
+from .startup import in_force
 from .storage import proofs, queries
 from .storage.database import Connection, Database
 from .storage.writer import commit, write
@@ -39,9 +42,13 @@ class _Ruling(NamedTuple):
 
 
 class _Grown(NamedTuple):
-    """What was written for a batch: the new head, whole tiles, and the receipt of each new entry by index."""
+    """What was written for a batch: the new head, whole tiles, and the receipt of each new entry by index.
+
+    ``identity`` has the keys in force at that head, which a record of the batch may have replaced.
+    """
 
     head: SignedHead
+    identity: Identity
     tiles: Mapping[TileKey, bytes]
     receipts: dict[int, bytes]
 
@@ -53,11 +60,11 @@ class Appender:
         self, database: Database, identity: Identity, keys: LogKeys, seen: SignedHead, *, clock: Clock, leeway: int
     ) -> None:
         self._database: Final = database
-        self._identity: Final = identity
+        self._identity = identity
         self._keys: Final = keys
         self._clock: Final = clock
         self._leeway: Final = leeway
-        self._registry: Final = BatchRegistry(identity.operator.thumbprint)
+        self._registry: Final = BatchRegistry(identity.operator.thumbprint, identity.origin)
         # The partial tiles of the head seen last, as far as this process wrote them.
         self._partial: dict[TileKey, bytes] = {}
         self.seen = seen
@@ -90,6 +97,7 @@ class Appender:
                     receipts = grown.receipts
                     self._partial = tree.partial_tiles({**self._partial, **grown.tiles}, grown.head.size)
                     self.seen = grown.head
+                    self._identity = grown.identity
             except BaseException:
                 self._registry.discard()
                 raise
@@ -111,9 +119,12 @@ class Appender:
                 f"the log's head of size {locked.size} is not the one of size {self.seen.size} that this process has "
                 "seen: the database was replaced or restored from an older copy"
             )
-        # Another process appended: its head must be well signed, and its tree must contain ours.
+        # Another process appended: its head must be well signed, and its tree must contain ours. It may have replaced
+        # the keys; the record of that is the operator's.
         try:
-            heads.check(locked, self._identity)
+            identity = await in_force(connection, self._identity)
+            check_keys(identity, self._keys)
+            heads.check(locked, identity)
             path = await proofs.hashes(connection, tree.consistency_spans(self.seen.size, locked.size))
             merkle.check_consistency(self.seen.size, locked.size, self.seen.root, locked.root, path)
         except ExequaturError as error:
@@ -125,6 +136,7 @@ class Appender:
         self._registry.forget()
         self._partial = {}
         self.seen = locked
+        self._identity = identity
         return locked, edge
 
     async def _decide(self, connection: Connection, batch: Sequence[Checked | Refused], former: SignedHead) -> _Ruling:
@@ -155,6 +167,7 @@ class Appender:
                         Code.CLOCK_BEHIND, f"the log's clock is {former.iat - now} s behind its last head; set it right"
                     )
                 admit(statement, index, ruling.time, self._registry)
+                self._refuse_own_end(statement)
             except Refused as refusal:
                 ruling.places.append(refusal.with_traceback(None))
                 continue
@@ -171,7 +184,10 @@ class Appender:
         size = growth.edge.size
         # The signers may be tokens or daemons, so they are waited for beside the event loop.
         head = await asyncio.to_thread(heads.sign, size, growth.root, ruling.time, self._keys)
-        heads.check(head, self._identity)
+        identity = self._identity
+        for item in ruling.admitted:
+            identity = rotated(identity, item.statement)
+        heads.check(head, identity)
         paths = [tree.path(growth, index) for index in range(former.size, size)]
         tree.check_paths(former.size, leaves, paths, size, head.root)
         writer = heads.ReceiptWriter(head)
@@ -186,7 +202,20 @@ class Appender:
             self._partial = await queries.tiles(connection, partial)
         tiles = {key: (self._partial[key] if key in partial else b"") + gain for key, gain in growth.gains.items()}
         await write(connection, former, entries, named, tiles, head, growth.edge)
-        return _Grown(head, tiles, receipts)
+        return _Grown(head, identity, tiles, receipts)
+
+    def _refuse_own_end(self, statement: Statement) -> None:
+        """Refuse the record that would retire this process's own keys: it has to sign the head over it."""
+        identity = rotated(self._identity, statement)
+        if identity is self._identity:
+            return
+        try:
+            check_keys(identity, self._keys)
+        except NotProvenError as error:
+            raise Refused(
+                Code.ENROLMENT_INVALID,
+                f"{error}, and this process signs with it; let the log sign with new keys first, then retire these",
+            ) from None
 
     async def _answer(
         self, batch: Sequence[Checked | Refused], ruling: _Ruling, fresh: Mapping[int, bytes]

@@ -67,8 +67,12 @@ class BlockingLog:
 
     @property
     def identity(self) -> Identity:
-        """Who the log is, by its genesis."""
+        """Who the log is, with the keys that were in force when it was opened."""
         return self._log.identity
+
+    def identities(self) -> list[Identity]:
+        """As ``Log.identities``."""
+        return self._loop.run(self._log.identities())
 
     def close(self) -> None:
         """As ``Log.close``; ends the thread."""

@@ -2,8 +2,8 @@
 
 A record may belong to one *series*, in which it has a number: a policy record to its set (by epoch), a status
 list to its URN (by version), a runtime record to its signer (by ``seq``), an enrolment to the key it enrols
-and a registration policy to the log (both by index). The newest record of a series is what registration
-decides by.
+and a registration policy or the log's own keys to the log (all by index). The newest record of a series is what
+registration decides by.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from exequatur_verifier.records import Authorization, Enforcement, Enrolment, Ou
 from exequatur_verifier.statement import Statement
 
 REGISTRATION_SERIES = "registration"
+LOG_KEYS_SERIES = "log-keys"
 
 
 class Entry(NamedTuple):
@@ -84,6 +85,8 @@ def series_of(statement: Statement, index: int) -> tuple[str | None, int | None]
             return f"status {name}", version
         case Enrolment(form="key", key=Mapping() as parameters):
             return key_series(thumbprint(parameters)), index
+        case Enrolment(form="log-keys"):
+            return LOG_KEYS_SERIES, index
         case Enrolment():
             return REGISTRATION_SERIES, index
         case _:

@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 from exequatur_verifier import merkle, tiles
 from exequatur_verifier import statement as statements
 from exequatur_verifier.errors import ExequaturError
+from exequatur_verifier.statement import Statement
 
 from . import head as heads
 from . import tree
 from .entry import Entry, NamedKey, entry_of
 from .errors import LogError, Refused, StorageError
-from .genesis import read_genesis
+from .genesis import read_genesis, rotated
 from .head import Identity, SignedHead
 from .intake import Checked, Intake, KeyName
 from .registration import admit
@@ -79,6 +80,8 @@ class _Walk:
         self._unfinished: dict[TileKey, bytes] = {}
         self._tiles = 0
         self._last: SignedHead | None = None
+        # With the keys in force after an index.
+        self._identities: list[tuple[int, Identity]] = []
 
     def close(self) -> None:
         self._intake.close()
@@ -93,7 +96,8 @@ class _Walk:
         identity = await self._genesis(connection)
         if identity is None:
             return
-        registry = BatchRegistry(identity.operator.thumbprint, replay=True)
+        self._identities.append((-1, identity))
+        registry = BatchRegistry(identity.operator.thumbprint, identity.origin, replay=True)
         total = await queries.width(connection)
         while self.edge.size < total and len(self.findings) < _MOST:
             start = self.edge.size
@@ -104,7 +108,7 @@ class _Walk:
             # One more than the page can need: the head that the page's last entries were frozen at.
             signed = await queries.heads(connection, start, len(page) + 1)
             await self._check_entries(connection, page, signed, registry)
-            await self._check_heads(page, signed, identity)
+            await self._check_heads(page, signed)
             await self._check_tiles(connection, {key for key, value in self._unfinished.items() if len(value) == _FULL})
             if progress is not None:
                 progress(self.edge.size, total)
@@ -159,8 +163,19 @@ class _Walk:
         if item.introduces is not None:
             self._introduced[item.introduces.thumbprint, item.introduces.algorithm] = item.introduces
         registry.add(item.statement, index)
+        self._rotate(index, item.statement)
 
-    async def _check_heads(self, page: Sequence[Entry], signed: Sequence[SignedHead], identity: Identity) -> None:
+    def _rotate(self, index: int, statement: Statement) -> None:
+        former = self._identities[-1][1]
+        try:
+            identity = rotated(former, statement)
+        except ExequaturError as error:
+            self.find("REGISTRATION", index, str(error))
+            return
+        if identity is not former:
+            self._identities.append((index, identity))
+
+    async def _check_heads(self, page: Sequence[Entry], signed: Sequence[SignedHead]) -> None:
         """Grow the tree by the page, from head to head, and compare each root."""
         leaves = [merkle.leaf_hash(entry.statement) for entry in page]
         start, end = self.edge.size, self.edge.size + len(page)
@@ -173,10 +188,13 @@ class _Walk:
                 self.find("HEAD", head.size, "the head is older than the one before it")
             self._last = head
         self._grow(leaves[self.edge.size - start :])
-        problems = await self._threads.run(lambda part: [_problem(head, identity) for head in part], within)
+        problems = await self._threads.run(lambda part: [_problem(head, self._in_force(head)) for head in part], within)
         for head, problem in zip(within, problems, strict=True):
             if problem is not None:
                 self.find("HEAD", head.size, problem)
+
+    def _in_force(self, head: SignedHead) -> Identity:
+        return next(identity for index, identity in reversed(self._identities) if index < head.size)
 
     def _grow(self, leaves: Sequence[bytes]) -> None:
         growth = tree.append(self.edge, leaves)

@@ -48,7 +48,7 @@ class LogKeys(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """A log as its genesis names it: what its heads are verified with. ``genesis`` is the record id that trust pins."""
+    """A log, and the keys that its heads are signed with at some size. ``genesis`` is the record id that trust pins."""
 
     genesis: bytes
     iss: str
@@ -71,7 +71,7 @@ def check(head: SignedHead, identity: Identity) -> None:
     headers = cbor.decode_map(head.protected)
     key = identity.receipt_keys.get(headers.get(cose.KEY_ID, b""))
     if key is None:
-        raise NotProvenError("the head is signed with a key that the genesis does not name")
+        raise NotProvenError("the head is signed with a key that is not in force at its size")
     expected = {
         cose.ALGORITHM: int(key.algorithm),
         cose.KEY_ID: key.thumbprint,

@@ -34,7 +34,7 @@ from .genesis import check_keys, read_genesis
 from .head import Identity, LogKeys, SignedHead
 from .intake import Intake, KeyName
 from .sequencer import Sequencer
-from .startup import check_clock, check_head, check_identity
+from .startup import check_clock, check_head, check_identity, identities
 from .storage import proofs, queries
 from .storage.database import Connection, Database
 from .storage.writer import commit, write
@@ -54,6 +54,7 @@ class Log:
     def __init__(self, database: Database, identity: Identity, sequencer: Sequencer | None) -> None:
         self._database = database
         self._sequencer = sequencer
+        # With the keys that were in force when the log was opened; ``identities`` has the later ones.
         self.identity: Final = identity
 
     @classmethod
@@ -255,6 +256,14 @@ class Log:
         async with self._database.read() as connection:
             found = await queries.newest(connection, [policy_series(name)])
         return found[0] if found else None
+
+    async def identities(self) -> list[Identity]:
+        """Return the log under its genesis and after each rotation of its keys, the newest first.
+
+        Receipts and checkpoints of older heads verify with the keys of older identities.
+        """
+        async with self._database.read() as connection:
+            return await identities(connection)
 
     async def enrolment(self, key_id: bytes) -> Entry | None:
         """Return the standing enrolment of a key, or ``None`` if it has none."""

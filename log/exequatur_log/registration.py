@@ -8,7 +8,7 @@ entries. So an auditor decides the same again, for every entry, from the log alo
 from typing import Final, NamedTuple, NoReturn, Protocol
 
 from exequatur_verifier import lineage
-from exequatur_verifier.errors import NotProvenError
+from exequatur_verifier.errors import MalformedError, NotProvenError
 from exequatur_verifier.lineage import Place
 from exequatur_verifier.records import (
     Authorization,
@@ -24,6 +24,7 @@ from exequatur_verifier.statement import Statement
 
 from .entry import thumbprint
 from .errors import Code, Refused
+from .genesis import read_log_keys
 
 # What an authority may enrol keys for by itself; every other enrolment is the operator's.
 DELEGABLE: Final = frozenset((Kind.REQUEST, Kind.VERIFICATION, Kind.OUTCOME, Kind.ENFORCEMENT))
@@ -65,6 +66,11 @@ class Registry(Protocol):
     @property
     def operator(self) -> bytes:
         """The thumbprint of the operator's key."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """The origin of the log."""
         ...
 
     @property
@@ -203,8 +209,13 @@ def _check_policy(record: Policy, registry: Registry) -> None:
 
 def _check_enrolment(record: Enrolment, statement: Statement, registry: Registry) -> None:
     of_operator = statement.key_id == registry.operator
-    if record.origin is not None or record.receipt_keys or record.checkpoint_keys or record.form == "genesis":
-        _refuse(Code.ENROLMENT_INVALID, "only entry 0 is a genesis and names the log's keys")
+    if record.origin is not None or record.form == "genesis":
+        _refuse(Code.ENROLMENT_INVALID, "only entry 0 is a genesis and names the origin")
+    if record.form == "log-keys":
+        _check_log_keys(record, registry.origin, of_operator=of_operator)
+        return
+    if record.receipt_keys or record.checkpoint_keys:
+        _refuse(Code.ENROLMENT_INVALID, "the log's own keys are replaced by a record of form log-keys")
     if record.form == "registration":
         _check_registration(record, of_operator=of_operator)
         return
@@ -221,6 +232,20 @@ def _check_enrolment(record: Enrolment, statement: Statement, registry: Registry
     former = registry.enrolled(key_id)
     if key_id == registry.operator or (former is not None and former.signer != statement.key_id):
         _refuse(Code.ENROLMENT_INVALID, "the key was enrolled by another; only they or the operator can replace that")
+
+
+def _check_log_keys(record: Enrolment, origin: str, *, of_operator: bool) -> None:
+    if not of_operator:
+        _refuse(Code.ENROLMENT_INVALID, "the log's own keys are the operator's to change")
+    if (
+        any((record.iss, record.key, record.kinds, record.actions, record.since, record.registration))
+        or record.until is not None
+    ):
+        _refuse(Code.ENROLMENT_INVALID, "a record of the log's keys names those keys and nothing else")
+    try:
+        read_log_keys(record, origin)
+    except MalformedError as error:
+        _refuse(Code.ENROLMENT_INVALID, f"{error}; name keys that this build can sign heads with")
 
 
 def _check_registration(record: Enrolment, *, of_operator: bool) -> None:

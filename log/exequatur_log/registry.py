@@ -34,9 +34,10 @@ class Needs(NamedTuple):
 class BatchRegistry:
     """The registry of one log, for one batch at a time. Implements ``registration.Registry``."""
 
-    def __init__(self, operator: bytes, *, replay: bool = False) -> None:
+    def __init__(self, operator: bytes, origin: str, *, replay: bool = False) -> None:
         """``replay``: everything is added from entry 0 on, so what newer entries replace is not fetched, nor let go."""
         self._operator = operator
+        self._origin = origin
         self._replay = replay
         self._standing: dict[bytes, Standing] = {}
         self._enrolled: dict[bytes, Enrolled] = {}
@@ -49,6 +50,11 @@ class BatchRegistry:
     def operator(self) -> bytes:
         """The thumbprint of the operator's key."""
         return self._operator
+
+    @property
+    def origin(self) -> str:
+        """The origin of the log."""
+        return self._origin
 
     @property
     def registration(self) -> Registration:

@@ -9,28 +9,53 @@ from exequatur_verifier.errors import ExequaturError
 
 from . import head as heads
 from . import tree
+from .entry import LOG_KEYS_SERIES
 from .errors import FatalLogError
-from .genesis import check_keys, read_genesis
+from .genesis import check_keys, read_genesis, rotated
 from .head import Identity, LogKeys, SignedHead
 from .storage import proofs, queries
 from .storage.database import Connection
 
 
 async def check_identity(connection: Connection, keys: LogKeys | None) -> Identity:
-    """Return who the log is, by its genesis; raise ``FatalLogError`` if that is unsound or does not name ``keys``."""
+    """Return who the log is, by its genesis, with the keys in force at its head.
+
+    Raises ``FatalLogError`` if either is unsound, or ``keys`` are not those in force.
+    """
     first = await queries.entry(connection, 0)
     if first is None:
         raise FatalLogError("the log has no genesis; create it first")
     try:
-        identity = read_genesis(statements.parse(first.statement))
+        identity = await in_force(connection, read_genesis(statements.parse(first.statement)))
         if keys is not None:
             keys.check()
             check_keys(identity, keys)
     except (ExequaturError, ValueError) as error:
         raise FatalLogError(
-            f"the genesis does not fit: {error}; open the log with the keys it was created with"
+            f"the log's keys do not fit: {error}; open it with those of its genesis or its newest log-keys record"
         ) from error
     return identity
+
+
+async def in_force(connection: Connection, identity: Identity) -> Identity:
+    """Return the log with the keys in force at its head; raise ``ExequaturError`` if the record of them is unsound."""
+    for entry in await queries.newest(connection, [LOG_KEYS_SERIES]):
+        identity = rotated(identity, statements.parse(entry.statement))
+    return identity
+
+
+async def identities(connection: Connection) -> list[Identity]:
+    """Return the log under its genesis and after each rotation of its keys, newest first; raise ``FatalLogError``."""
+    first = await queries.entry(connection, 0)
+    if first is None:
+        raise FatalLogError("the log has no genesis; restore it from a copy")
+    try:
+        found = [read_genesis(statements.parse(first.statement))]
+        for entry in await queries.series(connection, LOG_KEYS_SERIES):
+            found.insert(0, rotated(found[0], statements.parse(entry.statement)))
+    except ExequaturError as error:
+        raise FatalLogError(f"a record of the log's keys is unsound: {error}; run fsck") from error
+    return found
 
 
 async def check_head(connection: Connection, identity: Identity) -> SignedHead:

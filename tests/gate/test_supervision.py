@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -205,7 +206,17 @@ def test_terminal_is_handed_to_the_command(tmp_path: Path) -> None:
     os.close(terminal)
 
 
-def test_signals_to_the_gate_reach_the_command(tmp_path: Path) -> None:
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Signals as a terminal has them: what a test run under ``nohup`` ignores, its children would ignore as well."""
+    former = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGTERM)}
+    former[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+def test_signals_to_the_gate_reach_the_command(heeded: None, tmp_path: Path) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)]
     # The child signals its gate, which hands it on to the child's group.
     program = "trap 'echo $1; exit 3' $1; kill -$1 $PPID; while :; do sleep 0.01; done"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -333,8 +334,8 @@ def test_an_authority_replaces_only_what_it_enrolled(log: BlockingLog) -> None:
 
 
 def test_an_enrolled_key_must_be_a_key(log: BlockingLog) -> None:
-    record = statement.parse(scene.enrolment(signer("scene broken"), "urn:scene:broken", (Kind.REQUEST,))).record
-    broken = record._replace(key={1: 2, 3: -7, -1: 1, -2: bytes(32), -3: bytes(32)})  # type: ignore[call-arg]
+    record: Any = statement.parse(scene.enrolment(signer("scene broken"), "urn:scene:broken", (Kind.REQUEST,))).record
+    broken = record._replace(key={1: 2, 3: -7, -1: 1, -2: bytes(32), -3: bytes(32)})
     assert refused(log, scene.sign(broken, OPERATOR, scene.subject(), iss=KEYS.iss)) is Code.MALFORMED
 
 

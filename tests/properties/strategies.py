@@ -229,7 +229,7 @@ RECORDS: Final[dict[Kind, Drawn]] = {
     Kind.ENROLMENT: st.builds(
         records.Enrolment,
         links=_links,
-        form=_words("genesis", "key", "registration"),
+        form=_words("genesis", "key", "log-keys", "registration"),
         iss=maybe(lines),
         key=maybe(_key_maps),
         kinds=several(st.sampled_from(Kind)),

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ def write(path: Path, content: bytes, mode: int = 0o755) -> bytes:
     return os.fsencode(path)
 
 
-def measure(*argv: bytes, cwd: Path, path: bytes = b"/usr/bin:/bin", **options: object) -> host.Command:
-    return host.measure(argv, cwd=os.fsencode(cwd), environ={b"PATH": path}, **options)  # type: ignore[arg-type]
+def measure(*argv: bytes, cwd: Path, path: bytes = b"/usr/bin:/bin", **options: Any) -> host.Command:
+    return host.measure(argv, cwd=os.fsencode(cwd), environ={b"PATH": path}, **options)
 
 
 def sha256(path: bytes) -> bytes:

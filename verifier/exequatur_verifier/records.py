@@ -236,7 +236,7 @@ class Registration(NamedTuple):
 
 
 class Enrolment(NamedTuple):
-    """A key with what it may sign, or a registration policy.
+    """A key with what it may sign, the keys that the log signs with, or a registration policy.
 
     Entry 0 is the genesis, which is its own operator's enrolment.
     """

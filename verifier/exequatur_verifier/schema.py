@@ -172,7 +172,7 @@ SHAPES: Final[dict[Kind, Shape[Any]]] = {
     Kind.ENROLMENT: record(
         Enrolment,
         links=_LINKS,
-        form=word("genesis", "key", "registration"),
+        form=word("genesis", "key", "log-keys", "registration"),
         iss=Optional(text),
         key=Optional(_key),
         kinds=Optional(many(one_of(Kind))),

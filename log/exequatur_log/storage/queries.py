@@ -98,6 +98,12 @@ async def newest(connection: Connection, series: Collection[str]) -> list[Entry]
     return found
 
 
+async def series(connection: Connection, name: str) -> list[Entry]:
+    """Return all entries of a series, by number."""
+    rows = await connection.execute(_ENTRIES.where(_entry.series == name).order_by(_entry.number))
+    return [Entry(*row) for row in rows]
+
+
 async def last_number(connection: Connection, series: str) -> int | None:
     """Return the largest number in a series."""
     number: int | None = await connection.scalar(select(func.max(_entry.number)).where(_entry.series == series))
