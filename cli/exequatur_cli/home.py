@@ -26,6 +26,7 @@ from exequatur_issuer.publish import load_in_force
 from exequatur_log.blocking import BlockingLog
 from exequatur_log.head import LogKeys
 from exequatur_verifier import statement
+from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import Kind
 from exequatur_verifier.signing import Signer
 
@@ -81,6 +82,10 @@ class Home:
     def signer(self, role: str) -> Signer:
         """Return the signer of a role; raise ``KeyFileError``."""
         return signer.load_key(self.path / "keys" / f"{role}.pem", self._passphrase)
+
+    def create_key(self, role: str, algorithm: Algorithm) -> Signer:
+        """Make the key of a role, which has none yet, and return its signer; raise ``KeyFileError``."""
+        return signer.create_key(self.path / "keys" / f"{role}.pem", self._passphrase, algorithm)
 
     def log_keys(self, iss: str, origin: str) -> LogKeys:
         """Return the keys of the embedded log."""

@@ -7,6 +7,7 @@ point.
 
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from exequatur_gate.state import State
@@ -91,8 +92,10 @@ def _trust(home: Home, runtime: RuntimeEntry, leeway: int) -> str:
     def spell(role: str) -> str:
         return settings.text_of(home.signer(role).public_key)
 
-    vkeys = ", ".join(f'"{note.format_key(key)}"' for key in log.checkpoint_keys)
-    actions = ", ".join(f'"{action}"' for action in ACTIONS)
+    # Retired keys too, newest first: what they signed verifies for ever.
+    every = home.log.identities()
+    receipt_keys = dict.fromkeys(settings.text_of(key) for one in every for key in one.receipt_keys.values())
+    vkeys = dict.fromkeys(note.format_key(key) for one in every for key in one.checkpoint_keys)
     return f"""\
 # What this runtime believes (specs/06). Every key stands here; an unknown field is an error.
 leeway = {leeway}                       # seconds that clocks may differ
@@ -104,14 +107,14 @@ key = "{settings.text_of(runtime.key)}"
 [[issuers]]
 iss = "{home.settings.authority.iss}"
 keys = ["{spell("authority")}"]
-actions = [{actions}]
+actions = [{_quoted(ACTIONS)}]
 
 [[logs]]
 iss = "{log.iss}"
 origin = "{log.origin}"
 genesis = "{log.genesis.hex()}"
-receipt_keys = ["{spell("receipts")}"]
-checkpoint_vkeys = [{vkeys}]
+receipt_keys = [{_quoted(receipt_keys)}]
+checkpoint_vkeys = [{_quoted(vkeys)}]
 max_age = 86400                   # seconds that a head may be old
 
 [receipts]
@@ -120,3 +123,7 @@ k = 1                             # from how many of the logs above
 [policy]
 owners = ["{spell("owner")}"]
 """
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return ", ".join(f'"{text}"' for text in texts)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.commands import rotate
 from exequatur_cli.home import open_home
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import plain
@@ -21,6 +22,9 @@ from exequatur_verifier import statement
 @with_home
 def command() -> None:
     """Append to the home's transparency log, read it, prove and check it."""
+
+
+command.add_command(rotate.command)
 
 
 @contextmanager
