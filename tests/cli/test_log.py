@@ -87,7 +87,8 @@ def test_append_refuses_by_code_and_says_which(exq: Exq, home: Path, tmp_path: P
     exq("log", "get", 6, "-o", "stranger", "--home", other)
     exq("log", "get", 0, "-o", "known", "--home", home)
     Path("noise").write_bytes(b"noise")
-    Path("changed").write_bytes(Path("known").read_bytes()[:-1] + b"\0")
+    known = Path("known").read_bytes()
+    Path("changed").write_bytes(known[:-1] + bytes((known[-1] ^ 1,)))
     called = exq("log", "append", "stranger", "noise", "changed", "known", "--home", home, "--json")
     assert called.status == 77
     assert [result.get("code") for result in called.json["results"]] == [
