@@ -30,9 +30,10 @@ LETTERS = {
     "07-gate.md": "G",
     "08-threat-model.md": "-",
     "09-authority.md": "A",
+    "10-service.md": "S",
 }
 ID = re.compile(r"\*\*([A-Z]-\d\d)\*\*")
-PAGES = sorted(SPECS.glob("0*.md"))
+PAGES = sorted(SPECS.glob("[0-9][0-9]-*.md"))
 DOCUMENTS = [*sorted(SPECS.glob("*.md")), *sorted((SPECS / "decisions").glob("*.md"))]
 RULES = [rule for page in PAGES for rule in ID.findall(page.read_text())]
 
@@ -60,7 +61,7 @@ def citations() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
-            for rule in re.findall(r"\b[RCLBVTGA]-\d\d\b", path.read_text()):
+            for rule in re.findall(r"\b[RCLBVTGAS]-\d\d\b", path.read_text()):
                 found.setdefault(rule, set()).add(path.name)
     return found
 
@@ -97,7 +98,7 @@ def test_tests_cite_no_rule_that_is_not_there() -> None:
 
 def test_pages_refer_to_rules_that_are_there() -> None:
     for page in DOCUMENTS:
-        assert set(re.findall(r"\b[RCLBVTGA]-\d\d\b", page.read_text())) <= set(RULES), page.name
+        assert set(re.findall(r"\b[RCLBVTGAS]-\d\d\b", page.read_text())) <= set(RULES), page.name
 
 
 def test_predecessors_are_those_of_the_kernel() -> None:

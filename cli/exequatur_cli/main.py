@@ -37,6 +37,7 @@ COMMANDS: Final = (
     "log",
     "policy",
     "run",
+    "serve",
     "verify",
 )
 

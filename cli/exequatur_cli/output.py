@@ -51,6 +51,8 @@ class Output(NamedTuple):
         """Write the one JSON object of this command, if JSON is wanted."""
         if self.json:
             sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+            # A command that goes on, such as a server, is waited for by who reads this.
+            sys.stdout.flush()
 
     @contextmanager
     def progress(self, label: str, total: int = 0) -> Iterator["Progress"]:

@@ -7,6 +7,7 @@ only after that.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -21,6 +22,8 @@ from .errors import Code, Conflict, FatalLogError, Refused, StorageError
 from .genesis import check_keys, rotated
 from .head import Identity, LogKeys, SignedHead
 from .intake import Checked
+from .observe import Observe
+from .quota import Quota
 from .registration import admit
 from .registry import BatchRegistry
 from .startup import in_force
@@ -57,13 +60,24 @@ class Appender:
     """The only writer of a log in this process. ``seen`` is the head that every later one must extend."""
 
     def __init__(
-        self, database: Database, identity: Identity, keys: LogKeys, seen: SignedHead, *, clock: Clock, leeway: int
+        self,
+        database: Database,
+        identity: Identity,
+        keys: LogKeys,
+        seen: SignedHead,
+        *,
+        clock: Clock,
+        leeway: int,
+        quota: Quota | None,
+        observe: Observe,
     ) -> None:
         self._database: Final = database
         self._identity = identity
         self._keys: Final = keys
         self._clock: Final = clock
         self._leeway: Final = leeway
+        self._quota: Final = quota
+        self._observe: Final = observe
         self._registry: Final = BatchRegistry(identity.operator.thumbprint, identity.origin)
         # The partial tiles of the head seen last, as far as this process wrote them.
         self._partial: dict[TileKey, bytes] = {}
@@ -168,6 +182,7 @@ class Appender:
                     )
                 admit(statement, index, ruling.time, self._registry)
                 self._refuse_own_end(statement)
+                self._charge(statement)
             except Refused as refusal:
                 ruling.places.append(refusal.with_traceback(None))
                 continue
@@ -183,7 +198,9 @@ class Appender:
         growth = tree.append(edge, leaves)
         size = growth.edge.size
         # The signers may be tokens or daemons, so they are waited for beside the event loop.
+        begun = time.monotonic()
         head = await asyncio.to_thread(heads.sign, size, growth.root, ruling.time, self._keys)
+        self._observe("sign", time.monotonic() - begun, len(leaves))
         identity = self._identity
         for item in ruling.admitted:
             identity = rotated(identity, item.statement)
@@ -203,6 +220,12 @@ class Appender:
         tiles = {key: (self._partial[key] if key in partial else b"") + gain for key, gain in growth.gains.items()}
         await write(connection, former, entries, named, tiles, head, growth.edge)
         return _Grown(head, identity, tiles, receipts)
+
+    def _charge(self, statement: Statement) -> None:
+        """Refuse what exceeds its signer's quota. Only new records are charged, so a retry gets its receipt."""
+        wait = None if self._quota is None else self._quota.take(statement.key_id, time.monotonic())
+        if wait is not None:
+            raise Refused(Code.BUSY, "the key's quota is used up; send it again later", retry_after=wait)
 
     def _refuse_own_end(self, statement: Statement) -> None:
         """Refuse the record that would retire this process's own keys: it has to sign the head over it."""

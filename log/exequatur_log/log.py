@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from exequatur_verifier import statement as statements
+from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.records import Kind
 
 from . import head as heads
@@ -33,8 +34,10 @@ from .errors import FatalLogError, LogError, NotFoundError, Refused
 from .genesis import check_keys, read_genesis
 from .head import Identity, LogKeys, SignedHead
 from .intake import Intake, KeyName
+from .observe import Observe, ignore
+from .quota import Quota
 from .sequencer import Sequencer
-from .startup import check_clock, check_head, check_identity, identities
+from .startup import check_clock, check_head, check_identity, identities, in_force
 from .storage import proofs, queries
 from .storage.database import Connection, Database
 from .storage.writer import commit, write
@@ -87,10 +90,20 @@ class Log:
         return await cls.open(path, keys, clock=clock, leeway=leeway)
 
     @classmethod
-    async def open(cls, path: Path, keys: LogKeys | None = None, *, clock: Clock = now, leeway: int = LEEWAY) -> Self:
+    async def open(
+        cls,
+        path: Path,
+        keys: LogKeys | None = None,
+        *,
+        clock: Clock = now,
+        leeway: int = LEEWAY,
+        quota: Quota | None = None,
+        observe: Observe = ignore,
+    ) -> Self:
         """Open a log, without ``keys`` for reading only. Raises ``FatalLogError`` if anything is amiss (specs/03 §6).
 
-        ``leeway``: how many seconds the clock may be behind the last head.
+        ``leeway``: how many seconds the clock may be behind the last head. ``quota`` is what each key may register,
+        ``observe`` is told of each batch.
         """
         database = await Database.open(path, writable=keys is not None)
         try:
@@ -108,8 +121,8 @@ class Log:
             async with database.read() as connection:
                 return await queries.keys(connection, wanted)
 
-        appender = Appender(database, identity, keys, head, clock=clock, leeway=leeway)
-        return cls(database, identity, Sequencer(Intake(fetch_keys), appender))
+        appender = Appender(database, identity, keys, head, clock=clock, leeway=leeway, quota=quota, observe=observe)
+        return cls(database, identity, Sequencer(Intake(fetch_keys), appender, observe))
 
     async def close(self) -> None:
         """Finish what is waiting, then close the file. A process that does not close its log may not end."""
@@ -139,6 +152,27 @@ class Log:
     async def register_many(self, batch: Sequence[bytes]) -> list[Answer]:
         """Register statements in order; return one answer each, refusals too. Later ones may link earlier ones."""
         return await self._appending().register_many(batch)
+
+    @property
+    def waiting(self) -> int:
+        """How many statements wait to be taken into a batch; none in a log that is open for reading."""
+        return 0 if self._sequencer is None else self._sequencer.waiting
+
+    def check(self) -> None:
+        """Raise ``FatalLogError`` if this log has stopped registering."""
+        if self._sequencer is not None and self._sequencer.fatal is not None:
+            raise self._sequencer.fatal
+
+    async def checked_head(self) -> SignedHead:
+        """Return the current head, its signatures checked with the keys in force; raise ``FatalLogError``."""
+        async with self._database.read() as connection:
+            try:
+                identity = await in_force(connection, self.identity)
+                head = await _head(connection)
+                heads.check(head, identity)
+            except ExequaturError as error:
+                raise FatalLogError(f"the signature of the head does not hold: {error}") from error
+            return head
 
     async def head(self) -> SignedHead:
         """Return the current head: size, root, iat, what its receipts share, and its checkpoint as a note."""

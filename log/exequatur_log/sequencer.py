@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from .batch import Answer, Appender
 from .errors import Code, FatalLogError, Refused, StorageError
 from .intake import Checked, Intake
+from .observe import Observe
 
 MAX_BATCH: Final = 4096
 MAX_WAITING: Final = 16_384
@@ -33,9 +34,10 @@ class _Ticket(NamedTuple):
 class Sequencer:
     """One queue, one appender. Needs a running event loop from construction to ``close``."""
 
-    def __init__(self, intake: Intake, appender: Appender) -> None:
+    def __init__(self, intake: Intake, appender: Appender, observe: Observe) -> None:
         self._intake = intake
         self._appender = appender
+        self._observe = observe
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Ticket] = deque()
         self._count = 0
@@ -68,6 +70,16 @@ class Sequencer:
                 await asyncio.wait([self._waiting[0].answers])
             tickets.append(self._enqueue(part, None))
         return list(chain.from_iterable(await asyncio.gather(*tickets)))
+
+    @property
+    def waiting(self) -> int:
+        """How many statements wait to be taken into a batch."""
+        return self._count
+
+    @property
+    def fatal(self) -> FatalLogError | None:
+        """What stopped the log, if anything did."""
+        return self._fatal
 
     async def close(self) -> None:
         """Refuse what comes from now on, finish what is waiting, and end."""
@@ -121,6 +133,7 @@ class Sequencer:
             except Exception as error:  # noqa: BLE001  (the edge of the log: the unforeseen stops it, and all are told)
                 self._stop(tickets, error)
             else:
+                self._observe("check", self._loop.time() - begun, len(checked))
                 await self._handed.put((tickets, checked, begun))
         await self._handed.put(None)
 
@@ -128,6 +141,7 @@ class Sequencer:
         """The second stage: register, and answer."""
         while (handed := await self._handed.get()) is not None:
             tickets, checked, begun = handed
+            taken = self._loop.time()
             try:
                 if self._fatal is not None:
                     raise self._fatal
@@ -139,6 +153,7 @@ class Sequencer:
             except Exception as error:  # noqa: BLE001  (as above)
                 self._stop(tickets, error)
                 continue
+            self._observe("commit", self._loop.time() - taken, len(checked))
             self._pace += (self._loop.time() - begun - self._pace) / 8
             start = 0
             for ticket in tickets:

@@ -171,3 +171,10 @@ def check_receipt(encoded: bytes, entry: bytes, index: int) -> receipt.Receipt:
     receipt.verify_head(parsed.protected, parsed.signature, root, KEYS.receipt.public_key)
     assert parsed.inclusion.leaf_index == index
     return parsed
+
+
+def check_receipt_of(encoded: bytes, entry: bytes) -> int:
+    """Verify a receipt of an entry wherever it stands; return the index."""
+    index = receipt.parse(encoded).inclusion.leaf_index
+    check_receipt(encoded, entry, index)
+    return index

@@ -1,0 +1,68 @@
+"""``exequatur serve``: the home's log over HTTP."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from exequatur_cli.home import open_home
+from exequatur_cli.main import home_of, output_of, with_home
+
+
+@click.command("serve")
+@click.option("--listen", "address", default="127.0.0.1:8080", show_default=True, help="HOST:PORT; port 0 is any free.")
+@click.option("--quota", type=float, help="Statements a second that each key may register, ten seconds' worth at once.")
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with the SHA-256 of an operator's token, in hexadecimal, on each line; they alone read /metrics.",
+)
+@with_home
+@click.pass_context
+def command(ctx: click.Context, address: str, quota: float | None, tokens: Path | None) -> None:
+    """Serve the home's transparency log: SCRAPI, C2SP tiles, proofs and lookup, until SIGTERM or Ctrl-C.
+
+    Other commands go on working in the home meanwhile. TLS is a reverse proxy's.
+    """
+    import uvloop
+
+    from exequatur_log.http import server
+    from exequatur_log.http.app import Settings
+    from exequatur_log.quota import Rate
+
+    output = output_of(ctx)
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise click.UsageError(f"{address!r} is not HOST:PORT")
+    if quota is not None and not 0 < quota < 1e6:
+        raise click.UsageError("a quota is a number of statements a second above 0")
+    settings = Settings(frozenset() if tokens is None else read_tokens(tokens))
+    with open_home(home_of(ctx)) as home:
+        names = home.log.identity
+        keys = home.log_keys(names.iss, names.origin)
+        path = home.log_path
+    server.write_journal()
+    listener = server.listen(host.strip("[]"), int(port))
+    bound = listener.getsockname()
+
+    def started(running: server.Running) -> None:
+        url = f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
+        origin = running.log.identity.origin
+        output.result({"url": url, "origin": origin})
+        output.text(f"{origin} at {url}")
+
+    rate = None if quota is None else Rate(quota, max(1.0, quota * 10))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(server.serve(path, keys, listener, started, settings=settings, rate=rate))
+
+
+def read_tokens(path: Path) -> frozenset[bytes]:
+    """Return the digests in a file of operators' tokens; raise ``UsageError`` for a line that is none."""
+    lines = [line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        digests = frozenset(bytes.fromhex(line) for line in lines)
+    except ValueError:
+        digests = frozenset((b"",))
+    if not digests or any(len(digest) != 32 for digest in digests):
+        raise click.UsageError(f"{path} holds a SHA-256 in 64 hexadecimal digits on each line, and at least one")
+    return digests

@@ -1,0 +1,5 @@
+"""The log over HTTP: SCRAPI for relying parties, C2SP tiles for auditors, and what neither has (specs/10).
+
+``app`` puts it together; ``scrapi``, ``tiles``, ``proofs`` and ``lookup`` are the surfaces, ``problems`` how they
+refuse, ``health`` and ``metrics`` for operators, ``server`` the process. Nothing else imports a web framework.
+"""

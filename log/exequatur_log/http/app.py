@@ -1,0 +1,112 @@
+"""The application over one opened log: every surface, every error answered, every request counted.
+
+Statements, receipts and tiles are plain routes, without models and dependencies between the socket and the log;
+what people and their tools explore is FastAPI's, at ``/docs`` and ``/openapi.json``.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exequatur_log.errors import LogError
+from exequatur_log.log import Log
+
+from . import lookup
+from .health import Health
+from .metrics import Metrics
+from .problems import Problem, answer_error, answer_problem, response
+from .proofs import Proofs
+from .scrapi import Scrapi
+from .tiles import Tiles
+
+_journal = logging.getLogger("exequatur.http")
+
+
+class Settings(NamedTuple):
+    """What an operator may set. ``tokens``: the SHA-256 of each operator's token, who alone then reads the metrics."""
+
+    tokens: frozenset[bytes] = frozenset()
+
+
+DEFAULTS: Final = Settings()
+
+
+def create_app(log: Log, metrics: Metrics, settings: Settings = DEFAULTS) -> FastAPI:
+    """Return the application. ``metrics`` is the one whose ``observe`` the log was opened with; the log stays open."""
+    scrapi = Scrapi(log)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await scrapi.finish()
+
+    app = FastAPI(
+        title="Exequatur log",
+        summary="A transparency log of authorizations: SCRAPI, C2SP tiles, lookup",
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for part in (Tiles(log), Proofs(log), scrapi, Health(log, metrics, settings.tokens)):
+        app.router.routes.extend(part.routes())
+    app.include_router(lookup.router(log))
+    app.add_exception_handler(Problem, answer_problem)
+    app.add_exception_handler(LogError, answer_error)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_bug)
+    app.add_middleware(_Counted, metrics=metrics)
+    return app
+
+
+class _Counted:
+    """Counts each request and notes in the journal what was refused or went wrong."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.monotonic()
+        status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+        code: str | None = None
+
+        async def note(message: Message) -> None:
+            nonlocal status, code
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                code = next((value.decode() for name, value in message["headers"] if name == b"exequatur-code"), None)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            route = getattr(scope.get("endpoint"), "__qualname__", "none")
+            seconds = time.monotonic() - begun
+            self._metrics.answered(route, status, seconds)
+            if status >= HTTPStatus.BAD_REQUEST:
+                told = {"route": route, "status": status, "code": code, "seconds": round(seconds, 4)}
+                _journal.info("refused", extra=told)
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    return response(Problem(status, status.phrase, str(error.detail), dict(error.headers or {})))
+
+
+async def _answer_bug(_: Request, error: Exception) -> Response:
+    _journal.error("unforeseen", exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return response(Problem(status, status.phrase, "this is a bug of the service; its operator's journal names it"))

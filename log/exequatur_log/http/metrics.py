@@ -1,0 +1,46 @@
+"""Prometheus metrics of one log (specs/10 §7): its requests, its stages, its queue and its head."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """A registry of its own, so that several logs in one process do not meet. ``observe`` is for ``Log.open``."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "exequatur_http_requests", "Requests answered", ["route", "status"], registry=self._registry
+        )
+        self._latency = Histogram(
+            "exequatur_http_seconds", "Until the answer", ["route"], buckets=_SECONDS, registry=self._registry
+        )
+        self._stages = Histogram(
+            "exequatur_stage_seconds", "A batch in a stage", ["stage"], buckets=_SECONDS, registry=self._registry
+        )
+        self._statements = Counter(
+            "exequatur_stage_statements", "Statements through a stage", ["stage"], registry=self._registry
+        )
+        self._waiting = Gauge("exequatur_queue_statements", "Statements that wait for a batch", registry=self._registry)
+        self._size = Gauge("exequatur_head_size", "Entries under the current head", registry=self._registry)
+        self._time = Gauge("exequatur_head_timestamp_seconds", "Time of the current head", registry=self._registry)
+
+    def observe(self, stage: str, seconds: float, statements: int) -> None:
+        """Count a batch in a stage."""
+        self._stages.labels(stage).observe(seconds)
+        self._statements.labels(stage).inc(statements)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request. ``route`` names what answered, never the path asked for, of which there is no end."""
+        self._requests.labels(route, str(status)).inc()
+        self._latency.labels(route).observe(seconds)
+
+    def render(self, *, waiting: int, size: int, time: int) -> bytes:
+        """Return the text format, with the queue and the head (``time`` in unix seconds) as they are now."""
+        self._waiting.set(waiting)
+        self._size.set(size)
+        self._time.set(time)
+        return generate_latest(self._registry)

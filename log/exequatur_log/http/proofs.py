@@ -1,0 +1,96 @@
+"""What SCRAPI leaves out (specs/10 §2): many statements at once, statements back, fresh receipts, proofs.
+
+Everything is CBOR in its one deterministic encoding.
+"""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from exequatur_log.batch import Answer
+from exequatur_log.errors import Refused
+from exequatur_log.log import Log
+from exequatur_log.sequencer import MAX_BATCH
+from exequatur_verifier import cbor
+from exequatur_verifier.errors import MalformedError
+
+from .body import CBOR, COSE, read, whole_number
+from .problems import malformed, of_refusal
+from .scrapi import IMMUTABLE, place_of
+
+MOST_BYTES: Final = 16 << 20
+
+
+class Proofs:
+    """The routes over one log."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes, which stand before those of SCRAPI."""
+        return [
+            Route("/entries/batch", self.register, methods=["POST"]),
+            Route("/entries/{id}/statement", self.statement, methods=["GET"]),
+            Route("/entries/{id}/fresh", self.fresh, methods=["GET"]),
+            Route("/proofs/inclusion", self.inclusion, methods=["GET"]),
+            Route("/proofs/consistency", self.consistency, methods=["GET"]),
+        ]
+
+    async def register(self, request: Request) -> Response:
+        """``POST /entries/batch``: an array of statements, answered by an array of one answer for each, in order."""
+        data = await read(request, CBOR, MOST_BYTES)
+        try:
+            batch = cbor.decode(data)
+        except MalformedError as error:
+            raise malformed(str(error)) from None
+        if type(batch) is not list or len(batch) > MAX_BATCH or not all(type(item) is bytes for item in batch):
+            raise malformed(f"send an array of at most {MAX_BATCH} byte strings, each a signed statement")
+        answers = await self._log.register_many(batch)
+        described = [_describe(answer, item) for answer, item in zip(answers, batch, strict=True)]
+        return Response(cbor.encode(described), HTTPStatus.OK, {"exequatur-ack": "durable"}, CBOR)
+
+    async def statement(self, request: Request) -> Response:
+        """``GET /entries/{id}/statement``: the signed statement."""
+        entry = await self._log.get(place_of(request.path_params["id"]))
+        return Response(entry.statement, HTTPStatus.OK, {"cache-control": IMMUTABLE}, COSE)
+
+    async def fresh(self, request: Request) -> Response:
+        """``GET /entries/{id}/fresh``: a receipt under the current head."""
+        place = place_of(request.path_params["id"])
+        index = place if isinstance(place, int) else (await self._log.get(place)).leaf_index
+        return Response(await self._log.fresh_receipt(index), HTTPStatus.OK, {"cache-control": "no-store"}, COSE)
+
+    async def inclusion(self, request: Request) -> Response:
+        """``GET /proofs/inclusion?index=&size=``: [size, index, path]."""
+        index, size = whole_number(request, "index"), whole_number(request, "size")
+        return _proof([size, index, await self._log.inclusion(index, size)])
+
+    async def consistency(self, request: Request) -> Response:
+        """``GET /proofs/consistency?from=&to=``: [older size, newer size, path]."""
+        older, newer = whole_number(request, "from"), whole_number(request, "to")
+        return _proof([older, newer, await self._log.consistency(older, newer)])
+
+
+def _proof(proof: list[Any]) -> Response:
+    return Response(cbor.encode(proof), HTTPStatus.OK, {"cache-control": IMMUTABLE}, CBOR)
+
+
+def _describe(answer: Answer, statement: bytes) -> dict[str, object]:
+    if not isinstance(answer, Refused):
+        location = f"/entries/{answer.record_id.hex()}"
+        return {"status": int(HTTPStatus.CREATED), "location": location, "receipt": answer.receipt}
+    problem = of_refusal(answer, statement)
+    described: dict[str, object] = {
+        "status": int(problem.status),
+        "title": problem.title,
+        "detail": problem.detail,
+        "code": str(answer.code),
+    }
+    for header, name in (("location", "location"), ("retry-after", "retry_after")):
+        if header in problem.headers:
+            described[name] = problem.headers[header]
+    return described

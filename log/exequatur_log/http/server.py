@@ -1,0 +1,121 @@
+"""The process: one log behind uvicorn, until it is told to stop, and then until everybody is answered.
+
+SIGTERM, SIGINT   no new connections; what was taken is registered and answered; the log is closed
+"""
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+import uvicorn
+
+from exequatur_log.batch import Clock
+from exequatur_log.head import LogKeys
+from exequatur_log.log import Log, now
+from exequatur_log.quota import Quota, Rate
+
+from .app import DEFAULTS, Settings, create_app
+from .metrics import Metrics
+
+_GRACE: Final = 30
+_BACKLOG: Final = 2048
+_CONNECTIONS: Final = 4096
+
+
+class Running(NamedTuple):
+    """A server that answers: the log it opened, and how to stop it from within its event loop."""
+
+    log: Log
+    stop: Callable[[], None]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 is any free one. Raises ``OSError``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=False)
+
+
+async def serve(
+    path: Path,
+    keys: LogKeys,
+    listener: socket.socket,
+    started: Callable[[Running], None],
+    *,
+    settings: Settings = DEFAULTS,
+    rate: Rate | None = None,
+    clock: Clock = now,
+) -> None:
+    """Serve the log at ``path`` on a listening socket; ``started`` is called when it answers."""
+    metrics = Metrics()
+    quota = None if rate is None else Quota(rate)
+    async with await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log:
+        config = uvicorn.Config(
+            create_app(log, metrics, settings),
+            loop="none",
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        server = _Server(config, lambda: started(Running(log, server.end)))
+        await server.serve(sockets=[listener])
+
+
+def write_journal() -> None:
+    """Write the journal to stderr, one JSON object a line. It holds no statements, tokens or addresses."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso"),
+                structlog.processors.format_exc_info,
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    journal = logging.getLogger("exequatur")
+    journal.handlers = [handler]
+    journal.setLevel(logging.INFO)
+    journal.propagate = False
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at a signal, and do not raise it again afterwards, as uvicorn would: what it asked for was done."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def end(self) -> None:
+        """Begin to stop, as a signal does; from the server's own event loop."""
+        self.should_exit = True
