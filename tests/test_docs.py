@@ -2,25 +2,64 @@
 
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from exequatur_verifier import receipt, statement
 from tests.data import ROOT
 
 README = (ROOT / "README.md").read_text()
 SCRIPTS = Path(sys.executable).parent
-COMMAND = re.compile(r"^\.venv/bin/(?P<command>exequatur [^#\n]*)", re.MULTILINE)
+COMMAND = re.compile(r"^(?:\.venv/bin/)?(?P<command>(?:exequatur|curl) [^#\n]*)", re.MULTILINE)
+ADDRESS = "127.0.0.1:8080"
 
 
 def test_every_command_of_the_readme_runs_in_its_order(tmp_path: Path) -> None:
-    commands = [shlex.split(found["command"]) for found in COMMAND.finditer(README)]
-    assert len(commands) >= 6
-    for name, *arguments in commands:
-        done = subprocess.run([SCRIPTS / name, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{name} {shlex.join(arguments)}\n{done.stdout}{done.stderr}"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    commands = [shlex.split(found["command"].replace(ADDRESS, address)) for found in COMMAND.finditer(README)]
+    assert len(commands) >= 12
+    with ExitStack() as served:
+        for name, *arguments in commands:
+            command = [str(SCRIPTS / name) if name == "exequatur" else name, *arguments]
+            if arguments[-1] == "&":
+                served.callback(_serve(command[:-1], tmp_path, f"http://{address}/healthz"))
+                continue
+            if name == "curl":
+                command.insert(1, "--fail")
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+    parsed = receipt.parse((tmp_path / "receipt.cose").read_bytes())
+    entry = (tmp_path / "statement.cose").read_bytes()
+    assert parsed.inclusion.leaf_index == 1
+    assert len(receipt.root(parsed, statement.parse(entry).leaf)) == 32
+    assert len((tmp_path / "tile").read_bytes()) == 4 * 32
+
+
+def _serve(command: list[str], folder: Path, health: str) -> Callable[[], None]:
+    """Start what the README puts into the background, wait until it answers, and return what ends it."""
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop() -> None:
+        process.terminate()
+        assert process.wait(30) == 0
+
+    for _ in range(300):
+        try:
+            if httpx2.get(health).status_code == 200:
+                return stop
+        except httpx2.TransportError:
+            time.sleep(0.1)
+    stop()
+    raise AssertionError(f"{shlex.join(command)} does not answer")
 
 
 def test_the_readme_names_every_make_target_that_it_uses() -> None:
