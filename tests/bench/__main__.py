@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import airline, auditing, proofs, registration, startup, table, verification
+from tests.bench import airline, auditing, proofs, registration, serving, startup, table, verification
 from tests.bench.table import Row
 from tests.data import ROOT
 
 SUBJECTS: dict[str, Callable[..., list[Row]]] = {
     "verify": verification.measure,
     "register": registration.measure,
+    "serve": serving.measure,
     "prove": proofs.measure,
     "start": startup.measure,
     "audit": auditing.measure,
