@@ -8,14 +8,12 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import select
-
 from exequatur_log import tree
 from exequatur_log.errors import FatalLogError
 from exequatur_log.head import ReceiptWriter, SignedHead
 from exequatur_log.tree import Edge, Span
 
-from . import queries, schema
+from . import queries
 from .database import Connection
 
 _TOGETHER: Final = 128
@@ -38,11 +36,9 @@ async def receipt(connection: Connection, index: int, head: SignedHead) -> bytes
 
 async def frozen_receipts(connection: Connection, indices: Collection[int]) -> Mapping[int, bytes]:
     """Return the receipts that these entries were answered with, by index; entries that do not exist are left out."""
-    column = schema.entries.c
-    query = select(column.leaf_index, column.head_size).where(column.leaf_index.in_(list(indices)))
     frozen: dict[int, list[int]] = {}
-    for row in await connection.execute(query.order_by(column.leaf_index)):
-        frozen.setdefault(row.head_size, []).append(row.leaf_index)
+    for index, size in await queries.frozen_at(connection, indices):
+        frozen.setdefault(size, []).append(index)
     receipts: dict[int, bytes] = {}
     for size, together in frozen.items():
         head = await queries.head_at(connection, size)

@@ -1,10 +1,9 @@
 """The queries: entries by place, id, series and column; tiles; heads. Each takes a connection, on its snapshot."""
 
-from collections.abc import Collection, Iterable
-from itertools import islice
+from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select, tuple_
 
 from exequatur_log.entry import Entry, NamedKey
 from exequatur_log.head import SignedHead
@@ -13,101 +12,126 @@ from exequatur_log.tree import Edge, TileKey
 
 from . import schema
 from .database import Connection
+from .prepared import ListQuery, Query
 
-_ENTRIES: Final = select(schema.entries)
-_HEADS: Final = select(schema.heads)
 _entry: Final = schema.entries.c
-_head: Final = schema.head.c
-# SQLite binds at most 32,766 parameters in a statement.
-_MAX_BOUND: Final = 8192
+_heads: Final = schema.heads.c
+_ENTRIES: Final = select(schema.entries)
+
+
+def _newest(series: list[str]) -> Select[Any]:
+    last = (
+        select(_entry.series, func.max(_entry.number).label("number"))
+        .where(_entry.series.in_(series))
+        .group_by(_entry.series)
+        .subquery()
+    )
+    return _ENTRIES.join(last, and_(_entry.series == last.c.series, _entry.number == last.c.number))
+
+
+_HEAD: Final = Query(select(schema.head))
+_HEAD_AT: Final = Query(select(schema.heads).where(_heads.size == bindparam("size")))
+_HEADS_AFTER: Final = Query(
+    select(schema.heads).where(_heads.size > bindparam("after")).order_by(_heads.size).limit(bindparam("limit"))
+)
+_ENTRY: Final = Query(_ENTRIES.where(_entry.leaf_index == bindparam("index")))
+_PAGE: Final = Query(
+    _ENTRIES.where(_entry.leaf_index >= bindparam("start"), _entry.leaf_index < bindparam("end")).order_by(
+        _entry.leaf_index
+    )
+)
+_BY_ID: Final = ListQuery(lambda ids: _ENTRIES.where(_entry.record_id.in_(ids)), b"")
+_KNOWN: Final = ListQuery(
+    lambda ids: select(_entry.record_id, _entry.leaf_index, _entry.leaf_hash).where(_entry.record_id.in_(ids)), b""
+)
+_FROZEN: Final = ListQuery(
+    lambda indices: (
+        select(_entry.leaf_index, _entry.head_size).where(_entry.leaf_index.in_(indices)).order_by(_entry.leaf_index)
+    ),
+    0,
+)
+_NEWEST: Final = ListQuery(_newest, "")
+_SERIES: Final = Query(_ENTRIES.where(_entry.series == bindparam("series")).order_by(_entry.number))
+_LAST: Final = Query(select(func.max(_entry.number)).where(_entry.series == bindparam("series")))
+_WIDTH: Final = Query(select(func.max(_entry.leaf_index)))
+_TILES: Final = ListQuery(
+    lambda places: select(schema.tiles).where(tuple_(schema.tiles.c.level, schema.tiles.c.number).in_(places)), (0, 0)
+)
+_COUNT_TILES: Final = Query(select(func.count()).select_from(schema.tiles))
+_KEYS: Final = ListQuery(
+    lambda names: select(schema.keys).where(tuple_(schema.keys.c.thumbprint, schema.keys.c.algorithm).in_(names)),
+    (b"", 0),
+)
+_ALL_KEYS: Final = Query(select(schema.keys))
 
 
 async def head(connection: Connection) -> tuple[SignedHead, Edge] | None:
     """Return the current head with the right edge of its tree; ``None`` before the genesis."""
-    row = (await connection.execute(select(schema.head))).one_or_none()
+    row = await _HEAD.one(connection)
     if row is None:
         return None
-    edge = bytes(row.edge)
+    *signed, edge = row[1:]
     hashes = tuple(edge[start : start + 32] for start in range(0, len(edge), 32))
-    return SignedHead(*row[1:7]), Edge(row.size, hashes)
+    return SignedHead(*signed), Edge(signed[0], hashes)
 
 
 async def head_at(connection: Connection, size: int) -> SignedHead | None:
     """Return the head that was signed at exactly that size."""
-    row = (await connection.execute(_HEADS.where(schema.heads.c.size == size))).one_or_none()
+    row = await _HEAD_AT.one(connection, size=size)
     return None if row is None else SignedHead(*row)
 
 
 async def heads(connection: Connection, after: int, limit: int) -> list[SignedHead]:
     """Return the signed heads larger than ``after``, the smallest first."""
-    rows = await connection.execute(
-        _HEADS.where(schema.heads.c.size > after).order_by(schema.heads.c.size).limit(limit)
-    )
-    return [SignedHead(*row) for row in rows]
+    return [SignedHead(*row) for row in await _HEADS_AFTER.all(connection, after=after, limit=limit)]
 
 
 async def entry(connection: Connection, index: int) -> Entry | None:
     """Return the entry at ``index``."""
-    return _one(await connection.execute(_ENTRIES.where(_entry.leaf_index == index)))
+    row = await _ENTRY.one(connection, index=index)
+    return None if row is None else Entry(*row)
 
 
 async def entry_by_id(connection: Connection, record_id: bytes) -> Entry | None:
     """Return the entry of that record."""
-    return _one(await connection.execute(_ENTRIES.where(_entry.record_id == record_id)))
+    found = await entries_by_id(connection, [record_id])
+    return found[0] if found else None
 
 
 async def entries(connection: Connection, start: int, end: int) -> list[Entry]:
     """Return the entries from ``start`` up to ``end``, in order."""
-    rows = await connection.execute(
-        _ENTRIES.where(_entry.leaf_index >= start, _entry.leaf_index < end).order_by(_entry.leaf_index)
-    )
-    return [Entry(*row) for row in rows]
+    return [Entry(*row) for row in await _PAGE.all(connection, start=start, end=end)]
 
 
 async def entries_by_id(connection: Connection, ids: Collection[bytes]) -> list[Entry]:
     """Return those entries that stand under one of these record ids."""
-    return [
-        Entry(*row)
-        for part in _parts(ids)
-        for row in await connection.execute(_ENTRIES.where(_entry.record_id.in_(part)))
-    ]
+    return [Entry(*row) for row in await _BY_ID.all(connection, ids)]
 
 
 async def known(connection: Connection, ids: Collection[bytes]) -> dict[bytes, tuple[int, bytes]]:
     """Return index and leaf hash of those records that stand already, by record id."""
-    columns = select(_entry.record_id, _entry.leaf_index, _entry.leaf_hash)
-    return {
-        record_id: (index, leaf_hash)
-        for part in _parts(ids)
-        for record_id, index, leaf_hash in await connection.execute(columns.where(_entry.record_id.in_(part)))
-    }
+    return {record_id: (index, leaf_hash) for record_id, index, leaf_hash in await _KNOWN.all(connection, ids)}
+
+
+async def frozen_at(connection: Connection, indices: Collection[int]) -> list[tuple[int, int]]:
+    """Return the index of each of these entries that exist, and the size of the head that it was answered under."""
+    return [(index, size) for index, size in await _FROZEN.all(connection, indices)]
 
 
 async def newest(connection: Connection, series: Collection[str]) -> list[Entry]:
     """Return the entry with the largest number of each of these series, as far as they have one."""
-    found: list[Entry] = []
-    for part in _parts(series):
-        last = (
-            select(_entry.series, func.max(_entry.number).label("number"))
-            .where(_entry.series.in_(part))
-            .group_by(_entry.series)
-            .subquery()
-        )
-        joined = _ENTRIES.join(last, and_(_entry.series == last.c.series, _entry.number == last.c.number))
-        found.extend(Entry(*row) for row in await connection.execute(joined))
-    return found
+    return [Entry(*row) for row in await _NEWEST.all(connection, series)]
 
 
 async def series(connection: Connection, name: str) -> list[Entry]:
     """Return all entries of a series, by number."""
-    rows = await connection.execute(_ENTRIES.where(_entry.series == name).order_by(_entry.number))
-    return [Entry(*row) for row in rows]
+    return [Entry(*row) for row in await _SERIES.all(connection, series=name)]
 
 
 async def last_number(connection: Connection, series: str) -> int | None:
     """Return the largest number in a series."""
-    number: int | None = await connection.scalar(select(func.max(_entry.number)).where(_entry.series == series))
-    return number
+    row = await _LAST.one(connection, series=series)
+    return None if row is None else row[0]
 
 
 async def find(
@@ -129,51 +153,32 @@ async def find(
 
 async def tiles(connection: Connection, wanted: Collection[TileKey]) -> dict[TileKey, bytes]:
     """Return the hashes of those tiles that exist."""
-    if not wanted:
-        return {}
-    place = tuple_(schema.tiles.c.level, schema.tiles.c.number)
-    rows = await connection.execute(select(schema.tiles).where(place.in_(list(wanted))))
-    return {(level, number): hashes for level, number, hashes in rows}
+    return {(level, number): hashes for level, number, hashes in await _TILES.all(connection, wanted)}
 
 
 async def keys(connection: Connection, wanted: Collection[KeyName]) -> list[NamedKey]:
     """Return those of the named keys that an entry introduced."""
-    place = tuple_(schema.keys.c.thumbprint, schema.keys.c.algorithm)
-    return [
-        NamedKey(*row)
-        for part in _parts(wanted, _MAX_BOUND // 2)
-        for row in await connection.execute(select(schema.keys).where(place.in_(part)))
-    ]
+    return [NamedKey(*row) for row in await _KEYS.all(connection, wanted)]
 
 
 async def width(connection: Connection) -> int:
     """Return the number of entries by the largest index."""
-    largest: int | None = await connection.scalar(select(func.max(_entry.leaf_index)))
+    largest = await _WIDTH.scalar(connection)
     return 0 if largest is None else largest + 1
 
 
 async def all_keys(connection: Connection) -> list[NamedKey]:
     """Return every key that an entry introduced."""
-    return [NamedKey(*row) for row in await connection.execute(select(schema.keys))]
+    return [NamedKey(*row) for row in await _ALL_KEYS.all(connection)]
 
 
 async def count_tiles(connection: Connection) -> int:
     """Return the number of tiles, partial ones included."""
-    return await connection.scalar(select(func.count()).select_from(schema.tiles)) or 0
+    count: int = await _COUNT_TILES.scalar(connection)
+    return count
 
 
 async def damage(connection: Connection) -> list[str]:
     """Return what SQLite itself finds wrong with the file."""
     found = [str(row[0]) for row in await connection.exec_driver_sql("PRAGMA integrity_check(8)")]
     return [] if found == ["ok"] else found
-
-
-def _one(rows: Any) -> Entry | None:
-    row = rows.one_or_none()
-    return None if row is None else Entry(*row)
-
-
-def _parts(items: Iterable[Any], most: int = _MAX_BOUND) -> Iterable[list[Any]]:
-    iterator = iter(items)
-    while part := list(islice(iterator, most)):
-        yield part
