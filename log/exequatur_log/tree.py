@@ -221,19 +221,18 @@ def _tile(node: Node) -> TileKey:
 
 
 def _node(node: Node, fetched: Mapping[TileKey, bytes], known: dict[Node, bytes]) -> bytes:
-    """Return the hash of a node: read where a tile has it, else made of its two children."""
+    """Return the hash of a node: the hashes below it stand side by side in one tile, and are folded row by row."""
     found = known.get(node)
     if found is None:
-        height, number = node
-        if height % _TILE_HEIGHT:
-            left = _node(Node(height - 1, 2 * number), fetched, known)
-            found = merkle.node_hash(left, _node(Node(height - 1, 2 * number + 1), fetched, known))
-        else:
-            key = _tile(node)
-            start = number % tiles.WIDTH * merkle.HASH_SIZE
-            found = fetched.get(key, b"")[start : start + merkle.HASH_SIZE]
-            if len(found) < merkle.HASH_SIZE:
-                raise FatalLogError(f"tile {key[0]}/{key[1]} is missing or too short; run fsck")
+        level, rest = divmod(node.height, _TILE_HEIGHT)
+        number, position = divmod(node.number << rest, tiles.WIDTH)
+        start = position * merkle.HASH_SIZE
+        found = fetched.get((level, number), b"")[start : start + (merkle.HASH_SIZE << rest)]
+        if len(found) != merkle.HASH_SIZE << rest:
+            raise FatalLogError(f"tile {level}/{number} is missing or too short; run fsck")
+        while len(found) > merkle.HASH_SIZE:
+            pairs = range(0, len(found), 2 * merkle.HASH_SIZE)
+            found = b"".join([sha256(b"\x01" + found[pair : pair + 2 * merkle.HASH_SIZE]).digest() for pair in pairs])
         known[node] = found
     return found
 

@@ -68,10 +68,11 @@ class ListQuery:
             length = 1 << (len(part) - 1).bit_length()
             part += part[-1:] * (length - len(part))
             bound = [value for item in part for value in item] if self._width > 1 else part
-            rows.extend(tuple(row) for row in await driver.execute_fetchall(self._text(length), bound))
+            rows.extend(tuple(row) for row in await driver.execute_fetchall(self.text(length), bound))
         return rows
 
-    def _text(self, length: int) -> str:
+    def text(self, length: int) -> str:
+        """Return the SQL for a list of that length."""
         text = self._texts.get(length)
         if text is None:
             statement = self._build([self._example] * length)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, values
 
 from exequatur_log.entry import Entry, NamedKey
 from exequatur_log.head import SignedHead
@@ -27,6 +27,12 @@ def _newest(series: list[str]) -> Select[Any]:
         .subquery()
     )
     return _ENTRIES.join(last, and_(_entry.series == last.c.series, _entry.number == last.c.number))
+
+
+def _at(table: Table, names: tuple[str, str], places: list[tuple[Any, Any]]) -> Select[Any]:
+    """Return the rows of the places, each looked up; for an ``IN`` of pairs SQLite would walk the whole table."""
+    wanted = values(*(column(name, table.c[name].type) for name in names), name="wanted").data(places).cte("wanted")
+    return select(table).select_from(wanted).join(table, and_(*(table.c[name] == wanted.c[name] for name in names)))
 
 
 _HEAD: Final = Query(select(schema.head))
@@ -54,14 +60,9 @@ _NEWEST: Final = ListQuery(_newest, "")
 _SERIES: Final = Query(_ENTRIES.where(_entry.series == bindparam("series")).order_by(_entry.number))
 _LAST: Final = Query(select(func.max(_entry.number)).where(_entry.series == bindparam("series")))
 _WIDTH: Final = Query(select(func.max(_entry.leaf_index)))
-_TILES: Final = ListQuery(
-    lambda places: select(schema.tiles).where(tuple_(schema.tiles.c.level, schema.tiles.c.number).in_(places)), (0, 0)
-)
+_TILES: Final = ListQuery(lambda places: _at(schema.tiles, ("level", "number"), places), (0, 0))
 _COUNT_TILES: Final = Query(select(func.count()).select_from(schema.tiles))
-_KEYS: Final = ListQuery(
-    lambda names: select(schema.keys).where(tuple_(schema.keys.c.thumbprint, schema.keys.c.algorithm).in_(names)),
-    (b"", 0),
-)
+_KEYS: Final = ListQuery(lambda names: _at(schema.keys, ("thumbprint", "algorithm"), names), (b"", 0))
 _ALL_KEYS: Final = Query(select(schema.keys))
 
 
