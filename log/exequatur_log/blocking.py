@@ -141,6 +141,10 @@ class BlockingLog:
         """As ``Log.fresh_receipt``."""
         return self._loop.run(self._log.fresh_receipt(index))
 
+    def tlog_proof(self, index: int) -> bytes:
+        """As ``Log.tlog_proof``."""
+        return self._loop.run(self._log.tlog_proof(index))
+
     def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """As ``Log.inclusion``."""
         return self._loop.run(self._log.inclusion(index, size))

@@ -5,7 +5,6 @@ by a signed head whose proof the log has checked itself. The receipt is frozen t
 byte for ever.
 """
 
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain, islice
@@ -18,7 +17,7 @@ from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.records import Kind
 
 from . import head as heads
-from . import tree
+from . import tlog_proof, tree
 from .batch import Answer, Appender, Clock
 from .entry import (
     Entry,
@@ -30,7 +29,7 @@ from .entry import (
     policy_series,
     runtime_series,
 )
-from .errors import FatalLogError, LogError, NotFoundError, Refused
+from .errors import FatalLogError, NotFoundError, Refused
 from .genesis import check_keys, read_genesis
 from .head import Identity, LogKeys, SignedHead
 from .intake import Intake, KeyName
@@ -38,7 +37,7 @@ from .observe import Observe, ignore
 from .quota import Quota
 from .sequencer import Sequencer
 from .startup import check_clock, check_head, check_identity, identities, in_force
-from .storage import proofs, queries
+from .storage import files, proofs, queries
 from .storage.database import Connection, Database
 from .storage.writer import commit, write
 
@@ -76,7 +75,7 @@ class Log:
         growth = tree.append(tree.EMPTY, [first.leaf])
         head = heads.sign(1, growth.root, clock(), keys)
         heads.check(head, identity)
-        unfinished = _unfinished(path)
+        unfinished = files.unfinished(path)
         database = await Database.create(unfinished)
         try:
             async with database.append() as connection:
@@ -86,7 +85,7 @@ class Log:
                 await commit(connection)
         finally:
             await database.close()
-        _publish(unfinished, path)
+        files.publish(unfinished, path)
         return await cls.open(path, keys, clock=clock, leeway=leeway)
 
     @classmethod
@@ -242,6 +241,15 @@ class Log:
                 raise NotFoundError(f"entry {index} is not in this log of {head.size} entries")
             return await proofs.receipt(connection, index, head)
 
+    async def tlog_proof(self, index: int) -> bytes:
+        """Return the C2SP tlog-proof of the entry under the current checkpoint; raise ``NotFoundError``."""
+        async with self._database.read() as connection:
+            head = await _head(connection)
+            if not 0 <= index < head.size:
+                raise NotFoundError(f"entry {index} is not in this log of {head.size} entries")
+            path = await proofs.hashes(connection, tree.inclusion_spans(index, head.size))
+            return tlog_proof.encode(index, path, head.note)
+
     async def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the inclusion path of an entry in the tree of any size that the log had; raise ``NotFoundError``."""
         async with self._database.read() as connection:
@@ -316,28 +324,3 @@ async def _head(connection: Connection) -> SignedHead:
     if found is None:
         raise FatalLogError("the log has lost its head; restore it from a copy")
     return found[0]
-
-
-def _unfinished(path: Path) -> Path:
-    """Return where a log is made before it has its name; what an interrupted ``create`` left there is removed."""
-    if path.exists():
-        raise LogError(f"{path} exists already; a log is created once")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
-    unfinished.unlink(missing_ok=True)
-    return unfinished
-
-
-def _publish(unfinished: Path, path: Path) -> None:
-    """Give a finished file its name, unless something has taken that meanwhile, and make the name durable."""
-    try:
-        os.link(unfinished, path)
-    except FileExistsError:
-        raise LogError(f"{path} exists already; a log is created once") from None
-    finally:
-        unfinished.unlink()
-        unfinished.with_suffix(".lock").unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

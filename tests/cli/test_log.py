@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from exequatur_log import tlog_proof
 from exequatur_verifier import checkpoint, receipt, statement
 from exequatur_verifier.trust import Trust
 from exequatur_verifier.trust import parse as parse_trust
@@ -110,3 +111,13 @@ def test_fsck_finds_what_was_changed(exq: Exq, home: Path) -> None:
     called = exq("log", "fsck", "--home", home, "--json")
     assert (called.status, called.json["ok"]) == (77, False)
     assert 5 in {finding["leaf_index"] for finding in called.json["findings"]}
+
+
+def test_a_tlog_proof_is_written_and_verifies(exq: Exq, home: Path) -> None:
+    told = exq("log", "proof", 3, "-o", "entry.tlog-proof", "--home", home, "--json").json
+    exq("log", "get", 3, "-o", "entry", "--home", home)
+    found = tlog_proof.decode(Path("entry.tlog-proof").read_bytes())
+    assert (told["index"], told["bytes"]) == (3, Path("entry.tlog-proof").stat().st_size)
+    log = next(iter(trust_of(home).logs.values()))
+    assert tlog_proof.verify(found, Path("entry").read_bytes(), log.checkpoint_vkeys).origin == log.origin
+    assert exq("log", "proof", 999, "-o", "none", "--home", home).status == 69

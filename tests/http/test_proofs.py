@@ -5,6 +5,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from exequatur_log import tlog_proof
 from exequatur_verifier import checkpoint, merkle, receipt, statement
 from tests.http.conftest import Served
 from tests.log import scene
@@ -72,6 +73,16 @@ def test_proofs_lead_from_any_size_to_any_later_one(served: Served) -> None:
             merkle.check_consistency(older, newer, root, roots[newer], path)
     size, index, path = cbor2.loads(served.client.get("/proofs/inclusion?index=6&size=9").content)
     assert merkle.root_from_inclusion(index, size, statement.parse(sent[2]).leaf, path) == roots[9]
+
+
+def test_a_tlog_proof_is_under_the_current_checkpoint(served: Served) -> None:
+    data = scene.request()
+    location = served.post(data).headers["location"]
+    answer = served.client.get(f"{location}/tlog-proof")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    proof = tlog_proof.decode(answer.content)
+    assert proof.note == served.client.get("/checkpoint").content
+    assert tlog_proof.verify(proof, data, [scene.KEYS.note_key]).size == 5
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,24 @@ def prove(ctx: click.Context, place: str, target: Path, fresh: bool) -> None:
 
 
 @command.command()
+@click.argument("place")
+@click.option(
+    "-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The tlog-proof."
+)
+@with_home
+@click.pass_context
+def proof(ctx: click.Context, place: str, target: Path) -> None:
+    """Write the C2SP tlog-proof of an entry under the current checkpoint, by its index or record id."""
+    output = output_of(ctx)
+    with _reading(ctx) as log:
+        index = entry_at(log, place).leaf_index
+        data = log.tlog_proof(index)
+    target.write_bytes(data)
+    output.result({"file": str(target), "index": index, "bytes": len(data)})
+    output.text(f"{target}: tlog-proof of entry {index}, {len(data)} bytes")
+
+
+@command.command()
 @with_home
 @click.pass_context
 def checkpoint(ctx: click.Context) -> None:

@@ -36,6 +36,7 @@ class Proofs:
             Route("/entries/batch", self.register, methods=["POST"]),
             Route("/entries/{id}/statement", self.statement, methods=["GET"]),
             Route("/entries/{id}/fresh", self.fresh, methods=["GET"]),
+            Route("/entries/{id}/tlog-proof", self.tlog_proof, methods=["GET"]),
             Route("/proofs/inclusion", self.inclusion, methods=["GET"]),
             Route("/proofs/consistency", self.consistency, methods=["GET"]),
         ]
@@ -60,9 +61,13 @@ class Proofs:
 
     async def fresh(self, request: Request) -> Response:
         """``GET /entries/{id}/fresh``: a receipt under the current head."""
-        place = place_of(request.path_params["id"])
-        index = place if isinstance(place, int) else (await self._log.get(place)).leaf_index
-        return Response(await self._log.fresh_receipt(index), HTTPStatus.OK, {"cache-control": "no-store"}, COSE)
+        data = await self._log.fresh_receipt(await self._index(request))
+        return Response(data, HTTPStatus.OK, {"cache-control": "no-store"}, COSE)
+
+    async def tlog_proof(self, request: Request) -> Response:
+        """``GET /entries/{id}/tlog-proof``: index, path and current checkpoint as a C2SP tlog-proof."""
+        data = await self._log.tlog_proof(await self._index(request))
+        return Response(data, HTTPStatus.OK, {"cache-control": "no-store"}, "text/plain; charset=utf-8")
 
     async def inclusion(self, request: Request) -> Response:
         """``GET /proofs/inclusion?index=&size=``: [size, index, path]."""
@@ -73,6 +78,10 @@ class Proofs:
         """``GET /proofs/consistency?from=&to=``: [older size, newer size, path]."""
         older, newer = whole_number(request, "from"), whole_number(request, "to")
         return _proof([older, newer, await self._log.consistency(older, newer)])
+
+    async def _index(self, request: Request) -> int:
+        place = place_of(request.path_params["id"])
+        return place if isinstance(place, int) else (await self._log.get(place)).leaf_index
 
 
 def _proof(proof: list[Any]) -> Response:

@@ -1,0 +1,31 @@
+"""The file of a new log appears under its name whole, or not at all."""
+
+import os
+from pathlib import Path
+
+from exequatur_log.errors import LogError
+
+
+def unfinished(path: Path) -> Path:
+    """Return where a log is made before it has its name; what an interrupted ``create`` left there is removed."""
+    if path.exists():
+        raise LogError(f"{path} exists already; a log is created once")
+    place = path.with_name(f".{path.name}.{os.getpid()}.new")
+    place.unlink(missing_ok=True)
+    return place
+
+
+def publish(made: Path, path: Path) -> None:
+    """Give a finished file its name, unless something has taken that meanwhile, and make the name durable."""
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        raise LogError(f"{path} exists already; a log is created once") from None
+    finally:
+        made.unlink()
+        made.with_suffix(".lock").unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
