@@ -85,6 +85,16 @@ def test_who_comes_back_for_a_refused_statement_is_told_so(served: Served) -> No
     assert found.headers["exequatur-code"] == Code.ISSUER_MISMATCH
 
 
+def test_so_many_that_prefer_to_come_back_are_taken_and_no_more(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exequatur_log.http.scrapi.MAX_WAITING", 0)
+    answer = served.post(scene.request(), prefer="respond-async")
+    assert (answer.status_code, answer.headers["exequatur-code"]) == (429, Code.BUSY)
+    assert answer.headers["retry-after"] == "1"
+    assert served.post(scene.request()).status_code == 201
+
+
 def _unsigned() -> bytes:
     data = bytearray(scene.request())
     data[-1] ^= 1

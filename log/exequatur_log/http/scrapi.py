@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from exequatur_log.errors import LogError, NotFoundError, Refused
+from exequatur_log.errors import Code, LogError, NotFoundError, Refused
 from exequatur_log.log import Log
+from exequatur_log.sequencer import MAX_WAITING
 from exequatur_verifier import cbor, statement
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.keys import PublicKey
@@ -109,6 +110,9 @@ class Scrapi:
         except MalformedError as error:
             raise malformed(f"{error}; send a signed statement of specs/02, its unprotected header empty") from None
         if record_id not in self._running:
+            if len(self._running) >= MAX_WAITING:
+                busy = Refused(Code.BUSY, "too many registrations wait already; send it again later", retry_after=1)
+                raise of_refusal(busy, data)
             self._failed.pop(record_id, None)
             task = asyncio.create_task(self._run(record_id, data))
             self._running[record_id] = task
