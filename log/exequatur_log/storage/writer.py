@@ -1,9 +1,11 @@
 """The one write: entries, the keys they introduce, tiles, the new head, in the transaction of ``Database.append``."""
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Final
 
+import aiosqlite
 from sqlalchemy import Table, insert
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -49,20 +51,31 @@ async def write(
     """
     packed = b"".join(edge.hashes)
     driver = await driver_of(connection)
-    try:
-        await driver.executemany(_ENTRIES, entries)
-        if named := list(keys):
-            await driver.executemany(_KEYS, named)
-        await driver.executemany(_TILES, [(*key, hashes) for key, hashes in tiles.items()])
-        await driver.execute(_HEADS, head)
-        if former is None:
-            await driver.execute(_FIRST, (1, *head, packed))
-            return
-        moved = await driver.execute(_NEXT, (*head, packed, former.size, former.root))
-    except sqlite3.Error as error:
-        raise StorageError(f"the batch could not be written: {error}") from error
-    if moved.rowcount != 1:
+    # The driver's thread takes these one after the other; the event loop, which may be busy, is waited for once.
+    *_, moved = await _in_order(
+        driver.executemany(_ENTRIES, entries),
+        driver.executemany(_KEYS, list(keys)),
+        driver.executemany(_TILES, [(*key, hashes) for key, hashes in tiles.items()]),
+        driver.execute(_HEADS, head),
+        driver.execute(_FIRST, (1, *head, packed))
+        if former is None
+        else driver.execute(_NEXT, (*head, packed, former.size, former.root)),
+    )
+    if former is not None and moved.rowcount != 1:
         raise FatalLogError("the head moved while this process held the lock; something else writes to the log")
+
+
+async def _in_order(*statements: Awaitable[aiosqlite.Cursor]) -> list[aiosqlite.Cursor]:
+    """Run statements in their order, to the last even if one fails; raise ``StorageError`` for the first that did."""
+    done = await asyncio.gather(*statements, return_exceptions=True)
+    cursors: list[aiosqlite.Cursor] = []
+    for result in done:
+        if isinstance(result, sqlite3.Error):
+            raise StorageError(f"the batch could not be written: {result}") from result
+        if isinstance(result, BaseException):
+            raise result
+        cursors.append(result)
+    return cursors
 
 
 async def commit(connection: Connection) -> None:
