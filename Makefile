@@ -53,12 +53,13 @@ wheel: $(VENV)/.run ## build the wheel into dist/
 	@ls dist/*.whl
 
 lock: $(VENV)/.uv ## resolve the pins again (UPGRADE=1 takes the newest versions)
-	$(COMPILE) requirements/uv.in --output-file requirements/uv.lock
-	$(COMPILE) pyproject.toml requirements/build.in --extra all --output-file requirements/run.lock
-	$(COMPILE) pyproject.toml requirements/build.in --extra all --extra dev \
+	$(COMPILE) --python-version 3.11 requirements/uv.in --output-file requirements/uv.lock
+	$(COMPILE) --python-version 3.11 pyproject.toml requirements/build.in --extra all --output-file requirements/run.lock
+	$(COMPILE) --python-version 3.11 pyproject.toml requirements/build.in --extra all --extra dev \
 		--constraints requirements/run.lock --output-file requirements/dev.lock
 	for oracle in tests/oracles/*/requirements.in; do \
-		$(COMPILE) $$oracle --output-file $${oracle%.in}.lock || exit 1; \
+		floor=$$(sed -n 's/^# Python //p' $$oracle); \
+		$(COMPILE) --python-version $${floor:-3.11} $$oracle --output-file $${oracle%.in}.lock || exit 1; \
 	done
 
 clean: ## remove what was built, and the caches of the tools
@@ -70,7 +71,7 @@ distclean: clean ## remove the environments too
 
 # Setting up. Each stamp is younger than the files it was made from, so that a second `make` does nothing.
 
-COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --no-config --universal --python-version 3.11 \
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --no-config --universal \
 	--generate-hashes --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 
 $(VENV)/.uv: requirements/uv.lock
@@ -93,5 +94,6 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.lock
 
 .venv-oracles/%/.ready: tests/oracles/%/requirements.lock $(VENV)/.uv
 	$(UV) venv --quiet --clear --python $(BIN)/python .venv-oracles/$*
-	$(UV) pip sync --quiet --python .venv-oracles/$*/bin/python --require-hashes $<
+	$(BIN)/pip --quiet --disable-pip-version-check --python .venv-oracles/$*/bin/python install \
+		--require-hashes --no-deps --ignore-requires-python -r $<
 	@touch $@
