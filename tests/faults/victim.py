@@ -1,0 +1,163 @@
+"""What is done to a log while its disk fails. A victim says each answer, before it does anything else."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from exequatur_log.entry import Registered
+from exequatur_log.errors import Code, FatalLogError, LogError, Refused, StorageError
+from exequatur_log.log import Log
+from exequatur_log.storage import database
+from tests.faults.nursery import Arms, Say
+from tests.log import scene
+
+Act = Callable[[], Awaitable[Any]]
+
+# What a victim that lived says of the operation. Whoever was killed says nothing.
+DONE: Final = "done"
+RETRIED: Final = "retried"
+UNAVAILABLE: Final = "unavailable"
+REFUSED: Final = "refused"
+STOPPED: Final = "stopped"
+OUTCOMES: Final = frozenset((DONE, RETRIED, UNAVAILABLE, REFUSED, STOPPED))
+
+
+def create(arms: Arms, say: Say, path: Path, genesis: bytes, batch: Sequence[bytes]) -> None:
+    """Make a log; if that fails, make it again, unless it is there."""
+
+    async def make() -> Log:
+        return await Log.create(path, genesis, scene.KEYS, clock=_clock)
+
+    async def work() -> None:
+        log = await _met(arms, say, make)
+        if log is None:
+            log = await (_open(path) if path.exists() else make())
+        await _go_on(log, say, batch)
+
+    asyncio.run(work())
+
+
+def open_again(arms: Arms, say: Say, path: Path, batch: Sequence[bytes]) -> None:
+    """Open a log; if that fails, open it again."""
+
+    async def work() -> None:
+        await _go_on(await _met(arms, say, lambda: _open(path)) or await _open(path), say, batch)
+
+    asyncio.run(work())
+
+
+def append(arms: Arms, say: Say, path: Path, before: Sequence[bytes], batch: Sequence[bytes], checkpoint: bool) -> None:
+    """Register ``batch``, which ``before`` has gone before; with a checkpoint of the WAL if one is asked for."""
+
+    async def work() -> None:
+        log = await _open(path)
+        if before:
+            await _register(log, say, before)
+        if checkpoint:
+            database._CHECKPOINT_BYTES = 0  # type: ignore[misc]  # noqa: SLF001
+        attempts = _count_attempts(log)
+        say(("sent", batch))
+        answers = await _met(arms, say, lambda: log.register_many(batch), lambda found: _word(found, attempts))
+        if answers is None:
+            return
+        say(("answered", _plain(answers)))
+        await _go_on(log, say, batch)
+
+    asyncio.run(work())
+
+
+def trust(arms: Arms, say: Say, path: Path, batch: Sequence[bytes]) -> None:
+    """Register, say the answers, and lose the power."""
+
+    async def work() -> None:
+        log = await _open(path)
+        arms.arm()
+        await _register(log, say, batch)
+        arms.shim.cut()
+
+    asyncio.run(work())
+
+
+def scribble(arms: Arms, say: Say, file: Path, then: Sequence[str]) -> None:
+    """Write to a file and its directory, making durable what is asked for, and lose the power."""
+    arms.arm()
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    os.write(descriptor, b"a" * 8192)
+    for what in then:
+        synced = os.open(file.parent, os.O_RDONLY) if what == "directory" else descriptor
+        os.fsync(synced)
+    os.pwrite(descriptor, b"b" * 8192, 4096)
+    arms.shim.cut()
+
+
+def close(arms: Arms, say: Say, path: Path, before: Sequence[bytes]) -> None:
+    """Register ``before``, then close the log."""
+
+    async def work() -> None:
+        log = await _open(path)
+        await _register(log, say, before)
+        await _met(arms, say, log.close)
+
+    asyncio.run(work())
+
+
+def _clock() -> int:
+    return scene.NOW
+
+
+async def _open(path: Path) -> Log:
+    return await Log.open(path, scene.KEYS, clock=_clock)
+
+
+async def _met(arms: Arms, say: Say, act: Act, word: Callable[[Any], str] = lambda _: DONE) -> Any:
+    """Do what meets the fault and say what became of it; return its result, or ``None`` if it failed."""
+    arms.arm()
+    try:
+        result = await act()
+    except LogError as error:
+        arms.disarm()
+        assert isinstance(error, StorageError | FatalLogError), error
+        say((STOPPED if isinstance(error, FatalLogError) else REFUSED, str(error)))
+        return None
+    arms.disarm()
+    say((word(result), None))
+    return result
+
+
+def _word(answers: Sequence[Any], attempts: list[int]) -> str:
+    if any(isinstance(answer, Refused) for answer in answers):
+        assert {answer.code for answer in answers} == {Code.UNAVAILABLE}, answers
+        return UNAVAILABLE
+    return DONE if len(attempts) == 1 else RETRIED
+
+
+def _plain(answers: Sequence[Any]) -> list[Registered | str]:
+    return [answer if isinstance(answer, Registered) else answer.code.value for answer in answers]
+
+
+def _count_attempts(log: Log) -> list[int]:
+    assert log._sequencer is not None  # noqa: SLF001
+    appender = log._sequencer._appender  # noqa: SLF001
+    attempts: list[int] = []
+    attempt = appender._attempt  # noqa: SLF001
+
+    def counted(batch: Any) -> Any:
+        attempts.append(len(batch))
+        return attempt(batch)
+
+    appender._attempt = counted  # type: ignore[method-assign]  # noqa: SLF001
+    return attempts
+
+
+async def _register(log: Log, say: Say, batch: Sequence[bytes]) -> None:
+    say(("sent", batch))
+    say(("answered", _plain(await log.register_many(batch))))
+
+
+async def _go_on(log: Log, say: Say, batch: Sequence[bytes]) -> None:
+    """The disk is well again: so is the log, in the same process."""
+    say(("head", await log.head()))
+    await _register(log, say, batch)
+    await log.close()
