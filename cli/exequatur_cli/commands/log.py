@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exequatur_cli.commands import rotate
+from exequatur_cli.commands import migrate, rotate
 from exequatur_cli.home import open_home
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import plain
@@ -24,6 +24,7 @@ def command() -> None:
     """Append to the home's transparency log, read it, prove and check it."""
 
 
+command.add_command(migrate.command)
 command.add_command(rotate.command)
 
 
