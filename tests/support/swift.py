@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import httpx2
 
@@ -79,7 +79,7 @@ use = egg:swift#listing_formats
 
 
 class Swift:
-    """A running Swift. ``url`` is the endpoint of its S3 interface."""
+    """A Swift that runs within its context. ``url`` is the endpoint of its S3 interface."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -87,33 +87,20 @@ class Swift:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.url: Final = f"http://127.0.0.1:{self._ports['proxy']}"
 
-    def start(self) -> None:
-        """Make rings and configuration, and start the servers; raise ``RuntimeError`` if one does not come up."""
-        _check_attributes(self._folder)
-        (self._folder / "devices" / "disk").mkdir(parents=True)
-        (self._folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = exequatur\n")
-        rings = [ROOT / "tests" / "oracles" / "swift" / "rings.py", self._folder]
-        ports = [self._ports[part] for part in _PARTS[:3]]
-        making = subprocess.Popen([interpreter("swift"), *map(str, [*rings, *ports])])
-        for part in _PARTS:
-            text = _COMMON + (_PROXY if part == "proxy" else _STORAGE)
-            user = pwd.getpwuid(os.getuid()).pw_name
-            values = {"folder": self._folder, "part": part, "user": user, "nowhere": self._ports["nowhere"]}
-            (self._folder / f"{part}.conf").write_text(text.format(port=self._ports[part], **values))
-        if making.wait(_SECONDS) != 0:
-            raise RuntimeError("the rings of Swift could not be made")
-        for part in _PARTS:
-            self._start(part)
-        for part in _PARTS:
-            self._await(part)
+    def __enter__(self) -> Self:
+        try:
+            self._make()
+            for part in _PARTS:
+                self._start(part)
+            for part in _PARTS:
+                self._await(part)
+        except BaseException:
+            self._stop()
+            raise
+        return self
 
-    def stop(self) -> None:
-        """End the servers."""
-        for process in self._running.values():
-            process.kill()
-        for process in self._running.values():
-            process.wait()
-        self._running.clear()
+    def __exit__(self, *_: object) -> None:
+        self._stop()
 
     def make_bucket(self, name: str, *, versioned: bool = False) -> None:
         """Make a bucket; a versioned one keeps what it is told to replace, and goes on taking more."""
@@ -132,6 +119,34 @@ class Swift:
         finally:
             self._start("proxy")
             self._await("proxy")
+
+    def _make(self) -> None:
+        """Write rings and configuration; raise ``RuntimeError``."""
+        _check_attributes(self._folder)
+        (self._folder / "devices" / "disk").mkdir(parents=True)
+        (self._folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = exequatur\n")
+        user = pwd.getpwuid(os.getuid()).pw_name
+        for part in _PARTS:
+            text = _COMMON + (_PROXY if part == "proxy" else _STORAGE)
+            values = {"folder": self._folder, "part": part, "user": user, "nowhere": self._ports["nowhere"]}
+            (self._folder / f"{part}.conf").write_text(text.format(port=self._ports[part], **values))
+        program = ROOT / "tests" / "oracles" / "swift" / "rings.py"
+        ports = [self._ports[part] for part in _PARTS[:3]]
+        made = subprocess.run(
+            [interpreter("swift"), *map(str, (program, self._folder, *ports))],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode != 0:
+            raise RuntimeError(f"the rings of Swift could not be made:\n{made.stderr}")
+
+    def _stop(self) -> None:
+        for process in self._running.values():
+            process.kill()
+        for process in self._running.values():
+            process.wait()
+        self._running.clear()
 
     def _put(self, resource: str, body: bytes = b"") -> None:
         date = formatdate(usegmt=True)
