@@ -20,7 +20,12 @@ from exequatur_log.log import Log
 from .metrics import Metrics
 from .problems import Problem
 
-_FRESH: Final = {"cache-control": "no-store"}
+FRESH: Final = {"cache-control": "no-store"}
+
+
+async def alive(_: Request) -> Response:
+    """``GET /healthz``."""
+    return JSONResponse({"alive": True}, headers=FRESH)
 
 
 class Health:
@@ -34,14 +39,10 @@ class Health:
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
         return [
-            Route("/healthz", self.alive, methods=["GET"]),
+            Route("/healthz", alive, methods=["GET"]),
             Route("/readyz", self.ready, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
         ]
-
-    async def alive(self, _: Request) -> Response:
-        """``GET /healthz``."""
-        return JSONResponse({"alive": True}, headers=_FRESH)
 
     async def ready(self, _: Request) -> Response:
         """``GET /readyz``: 200 and the head, or 503 and what is wrong."""
@@ -50,9 +51,9 @@ class Health:
             head = await self._log.checked_head()
         except LogError as error:
             body = {"ready": False, "why": type(error).__name__}
-            return JSONResponse(body, HTTPStatus.SERVICE_UNAVAILABLE, headers=_FRESH)
+            return JSONResponse(body, HTTPStatus.SERVICE_UNAVAILABLE, headers=FRESH)
         body = {"ready": True, "size": head.size, "iat": head.iat, "waiting": self._log.waiting}
-        return JSONResponse(body, headers=_FRESH)
+        return JSONResponse(body, headers=FRESH)
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: for operators alone, where they have tokens."""
@@ -62,7 +63,7 @@ class Health:
             )
         head = await self._log.head()
         text = self._metrics.render(waiting=self._log.waiting, size=head.size, time=head.iat)
-        return Response(text, HTTPStatus.OK, _FRESH, CONTENT_TYPE_LATEST)
+        return Response(text, HTTPStatus.OK, FRESH, CONTENT_TYPE_LATEST)
 
     def _is_operator(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -15,14 +15,17 @@ from typing import Final, NamedTuple
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from exequatur_log.batch import Clock
 from exequatur_log.head import LogKeys
 from exequatur_log.log import Log, now
+from exequatur_log.publish.mirror import Mirror
 from exequatur_log.quota import Quota, Rate
 
 from .app import DEFAULTS, Settings, create_app
 from .metrics import Metrics
+from .reader import create_reader
 
 _GRACE: Final = 30
 _BACKLOG: Final = 2048
@@ -56,19 +59,31 @@ async def serve(
     metrics = Metrics()
     quota = None if rate is None else Quota(rate)
     async with await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log:
-        config = uvicorn.Config(
-            create_app(log, metrics, settings),
-            loop="none",
-            http="httptools",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        server = _Server(config, lambda: started(Running(log, server.end)))
-        await server.serve(sockets=[listener])
+        app = create_app(log, metrics, settings)
+        await _run(app, listener, lambda stop: started(Running(log, stop)))
+
+
+async def serve_published(
+    mirror: Mirror, listener: socket.socket, started: Callable[[Callable[[], None]], None]
+) -> None:
+    """Serve what is published of a log; ``started`` is called when it answers, with how to stop it from within."""
+    await _run(create_reader(mirror), listener, started)
+
+
+async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callable[[], None]], None]) -> None:
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    server = _Server(config, lambda: started(server.end))
+    await server.serve(sockets=[listener])
 
 
 def write_journal() -> None:
