@@ -1,5 +1,6 @@
 """A process under the shim, warmed up, that forks one victim after another and reports what became of each."""
 
+import gc
 import importlib
 import os
 import signal
@@ -91,7 +92,10 @@ def _quiet() -> dict[str, str]:
 
 def serve(descriptor: int) -> None:
     """Fork a victim for each request, until the pipe is closed."""
-    importlib.import_module("tests.faults.victim")
+    # Also what is imported only by who makes a log.
+    for module in ("tests.faults.victim", "exequatur_log.storage.migrations"):
+        importlib.import_module(module)
+    gc.freeze()
     pipe, preloaded = Connection(descriptor), Shim()
     while True:
         try:

@@ -12,6 +12,8 @@
  *   cut-half    the same, but every other page of it was written
  *   lies        syncs do nothing from this call on, and say that they did (a disk that the log is not made for)
  *
+ * A call that could only fail or change nothing, since the name is taken or is not there, is not counted.
+ *
  * Not replaced: mmap. What SQLite maps is the index of the WAL, which is rebuilt from the WAL and is nothing durable.
  * Whoever else changes a file by a call that is not replaced is killed by `unmodelled`, so that nothing goes unseen.
  */
@@ -279,9 +281,8 @@ int fdatasync(int fd) {
 int linkat(int from, const char *name, int to, const char *other, int flags) {
     REAL(int, linkat, int, const char *, int, const char *, int);
     char path[PATH_MAX];
-    if (!resolved(to, other, path)) return real(from, name, to, other, flags);
-    int makes = access(path, F_OK) != 0;
-    PLAY("link", path, 0, 1, if (makes) cache_create(path), real(from, name, to, other, flags), -1);
+    if (!resolved(to, other, path) || access(path, F_OK) == 0) return real(from, name, to, other, flags);
+    PLAY("link", path, 0, 1, cache_create(path), real(from, name, to, other, flags), -1);
 }
 
 int link(const char *name, const char *other) { return linkat(AT_FDCWD, name, AT_FDCWD, other, 0); }
@@ -298,7 +299,8 @@ int rename(const char *name, const char *other) { return renameat(AT_FDCWD, name
 int unlinkat(int directory, const char *name, int flags) {
     REAL(int, unlinkat, int, const char *, int);
     char path[PATH_MAX];
-    if ((flags & AT_REMOVEDIR) || !resolved(directory, name, path)) return real(directory, name, flags);
+    if ((flags & AT_REMOVEDIR) || !resolved(directory, name, path) || access(path, F_OK) != 0)
+        return real(directory, name, flags);
     PLAY("unlink", path, 0, 0, cache_remove(path), real(directory, name, flags), -1);
 }
 
@@ -307,9 +309,8 @@ int unlink(const char *name) { return unlinkat(AT_FDCWD, name, 0); }
 int mkdirat(int directory, const char *name, mode_t mode) {
     REAL(int, mkdirat, int, const char *, mode_t);
     char path[PATH_MAX];
-    if (!resolved(directory, name, path)) return real(directory, name, mode);
-    int makes = access(path, F_OK) != 0;
-    PLAY("mkdir", path, 0, 1, if (makes) cache_create(path), real(directory, name, mode), -1);
+    if (!resolved(directory, name, path) || access(path, F_OK) == 0) return real(directory, name, mode);
+    PLAY("mkdir", path, 0, 1, cache_create(path), real(directory, name, mode), -1);
 }
 
 int mkdir(const char *name, mode_t mode) { return mkdirat(AT_FDCWD, name, mode); }

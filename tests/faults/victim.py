@@ -9,7 +9,7 @@ from typing import Any, Final
 from exequatur_log.entry import Registered
 from exequatur_log.errors import Code, FatalLogError, LogError, Refused, StorageError
 from exequatur_log.log import Log
-from exequatur_log.storage import database
+from exequatur_log.storage import sqlite
 from tests.faults.nursery import Arms, Say
 from tests.log import scene
 
@@ -56,7 +56,7 @@ def append(arms: Arms, say: Say, path: Path, before: Sequence[bytes], batch: Seq
         if before:
             await _register(log, say, before)
         if checkpoint:
-            database._CHECKPOINT_BYTES = 0  # type: ignore[misc]  # noqa: SLF001
+            sqlite._CHECKPOINT_BYTES = 0  # type: ignore[misc]  # noqa: SLF001
         attempts = _count_attempts(log)
         say(("sent", batch))
         answers = await _met(arms, say, lambda: log.register_many(batch), lambda found: _word(found, attempts))

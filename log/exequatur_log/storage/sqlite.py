@@ -184,9 +184,8 @@ async def open_database(path: Path, *, writable: bool) -> SqliteDatabase:
 async def create_database(path: Path) -> AsyncIterator[Session]:
     """Yield a connection to the tables of a file that has its name once the block has ended well."""
     unfinished = files.unfinished(path)
-    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    database = _over(unfinished, writable=True)
     try:
+        database = _over(unfinished, writable=True)
         try:
             async with database.writing() as connection:
                 session = await _session(connection)
@@ -197,10 +196,9 @@ async def create_database(path: Path) -> AsyncIterator[Session]:
                 await session.commit()
         finally:
             await database.close()
-    except BaseException:
+        files.publish(unfinished, path)
+    finally:
         files.discard(unfinished)
-        raise
-    files.publish(unfinished, path)
 
 
 async def migrate_database(path: Path) -> tuple[str, str]:
@@ -226,8 +224,7 @@ def _over(path: Path, *, writable: bool) -> SqliteDatabase:
     readers = _engine(path, "ro", _READER, _READERS)
     if not writable:
         return SqliteDatabase(path, readers, None, None)
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    return SqliteDatabase(path, readers, _engine(path, "rw", _WRITER, 1), lock)
+    return SqliteDatabase(path, readers, _engine(path, "rw", _WRITER, 1), files.open_lock(path))
 
 
 async def _session(connection: AsyncConnection) -> Session:
