@@ -162,6 +162,11 @@ class Log:
         if self._sequencer is not None and self._sequencer.fatal is not None:
             raise self._sequencer.fatal
 
+    def stop(self, error: FatalLogError) -> None:
+        """Register nothing any more: the log contradicts what is known of it elsewhere."""
+        if self._sequencer is not None:
+            self._sequencer.stop(error)
+
     async def checked_head(self) -> SignedHead:
         """Return the current head, its signatures checked with the keys in force; raise ``FatalLogError``."""
         async with self._database.read() as connection:

@@ -27,7 +27,7 @@ def command(ctx: click.Context, address: str, quota: float | None, tokens: Path 
     import uvloop
 
     from exequatur_log.http import server
-    from exequatur_log.http.app import Settings
+    from exequatur_log.http.health import Settings
     from exequatur_log.quota import Rate
 
     output = output_of(ctx)

@@ -4,12 +4,13 @@ Statements, receipts and tiles are plain routes, without models and dependencies
 what people and their tools explore is FastAPI's, at ``/docs`` and ``/openapi.json``.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -17,11 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exequatur_log.batch import Clock
 from exequatur_log.errors import LogError
-from exequatur_log.log import Log
+from exequatur_log.log import Log, now
+from exequatur_log.publication import Publication
 
 from . import lookup
-from .health import Health
+from .health import Health, Settings
 from .metrics import Metrics
 from .problems import Problem, answer_error, answer_problem, response
 from .proofs import Proofs
@@ -31,23 +34,22 @@ from .tiles import Tiles
 _journal = logging.getLogger("exequatur.http")
 
 
-class Settings(NamedTuple):
-    """What an operator may set. ``tokens``: the SHA-256 of each operator's token, who alone then reads the metrics."""
-
-    tokens: frozenset[bytes] = frozenset()
-
-
 DEFAULTS: Final = Settings()
 
 
-def create_app(log: Log, metrics: Metrics, settings: Settings = DEFAULTS) -> FastAPI:
+def create_app(
+    log: Log, publication: Publication, metrics: Metrics, settings: Settings = DEFAULTS, clock: Clock = now
+) -> FastAPI:
     """Return the application. ``metrics`` is the one whose ``observe`` the log was opened with; the log stays open."""
-    scrapi = Scrapi(log)
+    scrapi = Scrapi(log, publication)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        publishing = asyncio.create_task(publication.run())
         yield
         await scrapi.finish()
+        publication.finish()
+        await publishing
 
     app = FastAPI(
         title="Exequatur log",
@@ -56,7 +58,8 @@ def create_app(log: Log, metrics: Metrics, settings: Settings = DEFAULTS) -> Fas
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (Tiles(log), Proofs(log), scrapi, Health(log, metrics, settings.tokens)):
+    health = Health(log, publication, metrics, settings, clock)
+    for part in (Tiles(log, publication), Proofs(log, publication), scrapi, health):
         app.router.routes.extend(part.routes())
     app.include_router(lookup.router(log))
     app.add_exception_handler(Problem, answer_problem)

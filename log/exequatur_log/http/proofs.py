@@ -13,13 +13,14 @@ from starlette.routing import BaseRoute, Route
 from exequatur_log.batch import Answer
 from exequatur_log.errors import Refused
 from exequatur_log.log import Log
+from exequatur_log.publication import Ack, Publication
 from exequatur_log.sequencer import MAX_BATCH
 from exequatur_verifier import cbor
 from exequatur_verifier.errors import MalformedError
 
-from .body import CBOR, COSE, read, whole_number
+from .body import CBOR, COSE, ack_of, read, whole_number
 from .problems import malformed, of_refusal
-from .scrapi import IMMUTABLE, place_of
+from .scrapi import IMMUTABLE, PATIENCE, place_of
 
 MOST_BYTES: Final = 16 << 20
 
@@ -27,8 +28,9 @@ MOST_BYTES: Final = 16 << 20
 class Proofs:
     """The routes over one log."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, publication: Publication) -> None:
         self._log = log
+        self._publication = publication
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, which stand before those of SCRAPI."""
@@ -44,6 +46,7 @@ class Proofs:
     async def register(self, request: Request) -> Response:
         """``POST /entries/batch``: an array of statements, answered by an array of one answer for each, in order."""
         data = await read(request, CBOR, MOST_BYTES)
+        level = ack_of(request, self._publication.levels)
         try:
             batch = cbor.decode(data)
         except MalformedError as error:
@@ -52,7 +55,10 @@ class Proofs:
             raise malformed(f"send an array of at most {MAX_BATCH} byte strings, each a signed statement")
         answers = await self._log.register_many(batch)
         described = [_describe(answer, item) for answer, item in zip(answers, batch, strict=True)]
-        return Response(cbor.encode(described), HTTPStatus.OK, {"exequatur-ack": "durable"}, CBOR)
+        end = max((answer.leaf_index + 1 for answer in answers if not isinstance(answer, Refused)), default=0)
+        if level is not Ack.DURABLE:
+            level = await self._publication.reach(level, end, PATIENCE)
+        return Response(cbor.encode(described), HTTPStatus.OK, {"exequatur-ack": level}, CBOR)
 
     async def statement(self, request: Request) -> Response:
         """``GET /entries/{id}/statement``: the signed statement."""

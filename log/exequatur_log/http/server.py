@@ -19,9 +19,11 @@ import uvicorn
 from exequatur_log.batch import Clock
 from exequatur_log.head import LogKeys
 from exequatur_log.log import Log, now
+from exequatur_log.publication import Prepare, Publication, nothing
 from exequatur_log.quota import Quota, Rate
 
-from .app import DEFAULTS, Settings, create_app
+from .app import DEFAULTS, create_app
+from .health import Settings
 from .metrics import Metrics
 
 _GRACE: Final = 30
@@ -50,14 +52,20 @@ async def serve(
     *,
     settings: Settings = DEFAULTS,
     rate: Rate | None = None,
+    prepare: Prepare = nothing,
     clock: Clock = now,
 ) -> None:
-    """Serve the log at ``path`` on a listening socket; ``started`` is called when it answers."""
+    """Serve the log at ``path`` on a listening socket; ``started`` is called when it answers.
+
+    ``prepare`` says what publication consists of, once the log is open.
+    """
     metrics = Metrics()
     quota = None if rate is None else Quota(rate)
     async with await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log:
+        prepared = await prepare(log)
+        publication = Publication(log, *prepared, clock=clock, observe=metrics.observe)
         config = uvicorn.Config(
-            create_app(log, metrics, settings),
+            create_app(log, publication, metrics, settings, clock),
             loop="none",
             http="httptools",
             ws="none",

@@ -15,12 +15,13 @@ from starlette.routing import BaseRoute, Route
 
 from exequatur_log.errors import NotFoundError
 from exequatur_log.log import Log
+from exequatur_log.publication import Publication
 from exequatur_verifier import merkle, tiles
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.tiles import Tile
 
 from .body import takes_gzip
-from .problems import not_found
+from .problems import Problem, not_found
 from .scrapi import IMMUTABLE
 
 _BYTES: Final = "application/octet-stream"
@@ -30,8 +31,9 @@ _KEPT: Final = 512
 class Tiles:
     """The routes over one log. Full tiles never change, so the last few hundred are kept in memory."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, publication: Publication) -> None:
         self._log = log
+        self._publication = publication
         self._full: dict[Tile, bytes] = {}
 
     def routes(self) -> list[BaseRoute]:
@@ -43,10 +45,12 @@ class Tiles:
         ]
 
     async def checkpoint(self, _: Request) -> Response:
-        """``GET /checkpoint``: the current head as a signed note."""
-        head = await self._log.head()
-        headers = {"cache-control": "public, max-age=1"}
-        return Response(head.note, HTTPStatus.OK, headers, "text/plain; charset=utf-8")
+        """``GET /checkpoint``: the head that is public, as a signed note."""
+        note = await self._publication.checkpoint()
+        if note is None:
+            detail = "no checkpoint has met the quorum of witnesses yet; ask again soon"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable", detail, {"retry-after": "1"})
+        return Response(note, HTTPStatus.OK, {"cache-control": "public, max-age=1"}, "text/plain; charset=utf-8")
 
     async def hashes(self, request: Request) -> Response:
         """``GET /tile/<level>/<number>[.p/<width>]``: that many hashes of 32 bytes."""
