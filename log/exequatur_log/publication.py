@@ -142,11 +142,14 @@ class Publication:
             return Ack.WITNESSED
         return Ack.PUBLISHED if self._steps.copy is not None and size <= self.shown.size else Ack.DURABLE
 
-    async def checkpoint(self) -> bytes | None:
-        """Return the checkpoint that is shown; ``None`` while none has met the quorum."""
+    async def checkpoint(self) -> Shown:
+        """Return the checkpoint that is shown; raise ``NotWitnessedError`` while none has met the quorum."""
         if self._steps.cosign is None and self._steps.copy is None:
-            return (await self._log.head()).note
-        return self.shown.note or None
+            head = await self._log.head()
+            return Shown(head.size, head.note)
+        if not self.shown.note:
+            raise NotWitnessedError("no checkpoint has been published yet; ask again soon")
+        return self.shown
 
     async def reach(self, level: Ack, size: int, seconds: float) -> Ack:
         """Wait until a log of ``size`` entries is at ``level``, ``seconds`` at most; return how far it got."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exequatur_cli.commands import rotate
+from exequatur_cli.commands import publish, read_only, rotate
 from exequatur_cli.home import open_home
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import plain
@@ -21,10 +21,11 @@ from exequatur_verifier import statement
 @click.group("log")
 @with_home
 def command() -> None:
-    """Append to the home's transparency log, read it, prove and check it."""
+    """Append to the home's transparency log, read it, prove, check and publish it."""
 
 
-command.add_command(rotate.command)
+for _part in (publish.command, read_only.command, rotate.command):
+    command.add_command(_part)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.address import parse_address, url_of
 from exequatur_cli.home import open_home
 from exequatur_cli.main import home_of, output_of, with_home
 
@@ -31,9 +32,7 @@ def command(ctx: click.Context, address: str, quota: float | None, tokens: Path 
     from exequatur_log.quota import Rate
 
     output = output_of(ctx)
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise click.UsageError(f"{address!r} is not HOST:PORT")
+    host, port = parse_address(address)
     if quota is not None and not 0 < quota < 1e6:
         raise click.UsageError("a quota is a number of statements a second above 0")
     settings = Settings(frozenset() if tokens is None else read_tokens(tokens))
@@ -42,11 +41,10 @@ def command(ctx: click.Context, address: str, quota: float | None, tokens: Path 
         keys = home.log_keys(names.iss, names.origin)
         path = home.log_path
     server.write_journal()
-    listener = server.listen(host.strip("[]"), int(port))
-    bound = listener.getsockname()
+    listener = server.listen(host, port)
+    url = url_of(listener)
 
     def started(running: server.Running) -> None:
-        url = f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
         origin = running.log.identity.origin
         output.result({"url": url, "origin": origin})
         output.text(f"{origin} at {url}")

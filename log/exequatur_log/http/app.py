@@ -13,22 +13,19 @@ from http import HTTPStatus
 from typing import Final
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exequatur_log.batch import Clock
-from exequatur_log.errors import LogError
 from exequatur_log.log import Log, now
 from exequatur_log.publication import Publication
 
 from . import lookup
 from .health import Health, Settings
 from .metrics import Metrics
-from .problems import Problem, answer_error, answer_problem, response
-from .proofs import Proofs
+from .problems import HANDLERS
+from .proofs import Batches, Proofs
 from .scrapi import Scrapi
+from .source import LogSource
 from .tiles import Tiles
 
 _journal = logging.getLogger("exequatur.http")
@@ -58,14 +55,12 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    health = Health(log, publication, metrics, settings, clock)
-    for part in (Tiles(log, publication), Proofs(log, publication), scrapi, health):
+    source, health = LogSource(log, publication), Health(log, publication, metrics, settings, clock)
+    for part in (Tiles(source), Proofs(source), Batches(log, publication), scrapi, health):
         app.router.routes.extend(part.routes())
     app.include_router(lookup.router(log))
-    app.add_exception_handler(Problem, answer_problem)
-    app.add_exception_handler(LogError, answer_error)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(Exception, _answer_bug)
+    for kind, answer in HANDLERS.items():
+        app.add_exception_handler(kind, answer)
     app.add_middleware(_Counted, metrics=metrics)
     return app
 
@@ -101,15 +96,3 @@ class _Counted:
             if status >= HTTPStatus.BAD_REQUEST:
                 told = {"route": route, "status": status, "code": code, "seconds": round(seconds, 4)}
                 _journal.info("refused", extra=told)
-
-
-async def _answer_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    return response(Problem(status, status.phrase, str(error.detail), dict(error.headers or {})))
-
-
-async def _answer_bug(_: Request, error: Exception) -> Response:
-    _journal.error("unforeseen", exc_info=error)
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return response(Problem(status, status.phrase, "this is a bug of the service; its operator's journal names it"))

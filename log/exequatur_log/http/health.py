@@ -24,7 +24,12 @@ from exequatur_log.publication import Publication
 from .metrics import Metrics
 from .problems import Problem
 
-_FRESH: Final = {"cache-control": "no-store"}
+FRESH: Final = {"cache-control": "no-store"}
+
+
+async def alive(_: Request) -> Response:
+    """``GET /healthz``."""
+    return JSONResponse({"alive": True}, headers=FRESH)
 
 
 class Settings(NamedTuple):
@@ -51,14 +56,10 @@ class Health:
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
         return [
-            Route("/healthz", self.alive, methods=["GET"]),
+            Route("/healthz", alive, methods=["GET"]),
             Route("/readyz", self.ready, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
         ]
-
-    async def alive(self, _: Request) -> Response:
-        """``GET /healthz``."""
-        return JSONResponse({"alive": True}, headers=_FRESH)
 
     async def ready(self, _: Request) -> Response:
         """``GET /readyz``: 200 and the head, or 503 and what is wrong."""
@@ -96,7 +97,7 @@ class Health:
         text = self._metrics.render(
             self._publication, waiting=self._log.waiting, size=head.size, time=head.iat, age=self._age(head)
         )
-        return Response(text, HTTPStatus.OK, _FRESH, CONTENT_TYPE_LATEST)
+        return Response(text, HTTPStatus.OK, FRESH, CONTENT_TYPE_LATEST)
 
     def _is_operator(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -106,4 +107,4 @@ class Health:
 
 def _ready(body: dict[str, object]) -> Response:
     status = HTTPStatus.SERVICE_UNAVAILABLE if "why" in body else HTTPStatus.OK
-    return JSONResponse({"ready": "why" not in body, **body}, status, headers=_FRESH)
+    return JSONResponse({"ready": "why" not in body, **body}, status, headers=FRESH)

@@ -15,16 +15,19 @@ from typing import Final, NamedTuple
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from exequatur_log.batch import Clock
 from exequatur_log.head import LogKeys
 from exequatur_log.log import Log, now
 from exequatur_log.publication import Prepare, Publication, nothing
+from exequatur_log.publish.mirror import Mirror
 from exequatur_log.quota import Quota, Rate
 
 from .app import DEFAULTS, create_app
 from .health import Settings
 from .metrics import Metrics
+from .reader import create_reader
 
 _GRACE: Final = 30
 _BACKLOG: Final = 2048
@@ -64,19 +67,31 @@ async def serve(
     async with await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log:
         prepared = await prepare(log)
         publication = Publication(log, *prepared, clock=clock, observe=metrics.observe)
-        config = uvicorn.Config(
-            create_app(log, publication, metrics, settings, clock),
-            loop="none",
-            http="httptools",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        server = _Server(config, lambda: started(Running(log, server.end)))
-        await server.serve(sockets=[listener])
+        app = create_app(log, publication, metrics, settings, clock)
+        await _run(app, listener, lambda stop: started(Running(log, stop)))
+
+
+async def serve_published(
+    mirror: Mirror, listener: socket.socket, started: Callable[[Callable[[], None]], None]
+) -> None:
+    """Serve what is published of a log; ``started`` is called when it answers, with how to stop it from within."""
+    await _run(create_reader(mirror), listener, started)
+
+
+async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callable[[], None]], None]) -> None:
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    server = _Server(config, lambda: started(server.end))
+    await server.serve(sockets=[listener])
 
 
 def write_journal() -> None:
