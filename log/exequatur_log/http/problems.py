@@ -127,6 +127,17 @@ HANDLERS: Final[Mapping[type[Exception], Callable[[Request, Exception], Awaitabl
 }
 
 
+async def answered(handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """Return what a handler answers, or the problem that it raised."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        for kind, answer in HANDLERS.items():
+            if isinstance(error, kind):
+                return await answer(request, error)
+        raise
+
+
 def _title(code: Code, statement: bytes) -> str:
     """Return the title that SCRAPI has for a refusal."""
     if code not in (Code.MALFORMED, Code.UNSUPPORTED):

@@ -3,6 +3,7 @@
 SIGTERM, SIGINT   no new connections; what was taken is registered and answered; the log is closed
 """
 
+import gc
 import logging
 import signal
 import socket
@@ -87,10 +88,14 @@ async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callabl
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE,
     )
     server = _Server(config, lambda: started(server.end))
+    # What was loaded by now stays for good; the collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
     await server.serve(sockets=[listener])
 
 
