@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exequatur_log.batch import Clock
 from exequatur_log.log import Log, now
-from exequatur_log.publication import Publication
+from exequatur_log.publish.publication import Publication
 
 from . import lookup
 from .health import Health, Settings

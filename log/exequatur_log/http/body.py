@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from exequatur_log.publication import Ack
+from exequatur_log.publish.publication import Ack
 
 from .problems import Problem, malformed
 

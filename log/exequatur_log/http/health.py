@@ -19,7 +19,7 @@ from exequatur_log.batch import Clock
 from exequatur_log.errors import LogError
 from exequatur_log.head import SignedHead
 from exequatur_log.log import Log
-from exequatur_log.publication import Publication
+from exequatur_log.publish.publication import Publication
 
 from .metrics import Metrics
 from .problems import Problem

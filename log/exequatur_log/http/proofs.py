@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from exequatur_log.batch import Answer
 from exequatur_log.errors import Refused
 from exequatur_log.log import Log
-from exequatur_log.publication import Ack, Publication
+from exequatur_log.publish.publication import Ack, Publication
 from exequatur_log.sequencer import MAX_BATCH
 from exequatur_verifier import cbor
 from exequatur_verifier.errors import MalformedError

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from exequatur_log.errors import Code, LogError, NotFoundError, Refused
 from exequatur_log.log import Log
-from exequatur_log.publication import Ack, Publication
+from exequatur_log.publish.publication import Ack, Publication
 from exequatur_log.sequencer import MAX_WAITING
 from exequatur_verifier import cbor, statement
 from exequatur_verifier.errors import MalformedError

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp
 from exequatur_log.batch import Clock
 from exequatur_log.head import LogKeys
 from exequatur_log.log import Log, now
-from exequatur_log.publication import Prepare, Publication, nothing
 from exequatur_log.publish.mirror import Mirror
+from exequatur_log.publish.publication import Prepare, Publication, nothing
 from exequatur_log.quota import Quota, Rate
 
 from .app import DEFAULTS, create_app
@@ -65,8 +65,10 @@ async def serve(
     """
     metrics = Metrics()
     quota = None if rate is None else Quota(rate)
-    async with await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log:
-        prepared = await prepare(log)
+    async with (
+        await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log,
+        prepare(log) as prepared,
+    ):
         publication = Publication(log, *prepared, clock=clock, observe=metrics.observe)
         app = create_app(log, publication, metrics, settings, clock)
         await _run(app, listener, lambda stop: started(Running(log, stop)))

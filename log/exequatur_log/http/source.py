@@ -6,7 +6,7 @@ from exequatur_log import tlog_proof
 from exequatur_log.errors import NotFoundError
 from exequatur_log.kept import Kept
 from exequatur_log.log import Log
-from exequatur_log.publication import Publication
+from exequatur_log.publish.publication import Publication
 from exequatur_verifier import merkle, tiles
 from exequatur_verifier.tiles import Tile
 

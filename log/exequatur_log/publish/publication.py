@@ -11,16 +11,16 @@ later each time; what contradicts the published history stops the log.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from .batch import Clock
-from .errors import FatalLogError, LogError, NotWitnessedError
-from .head import SignedHead
-from .log import Log
-from .observe import Observe
+from exequatur_log.batch import Clock
+from exequatur_log.errors import FatalLogError, LogError, NotWitnessedError
+from exequatur_log.head import SignedHead
+from exequatur_log.log import Log
+from exequatur_log.observe import Observe
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
@@ -49,7 +49,17 @@ class Cosigned(NamedTuple):
 
 
 Cosign = Callable[[SignedHead], Awaitable[Cosigned]]
-Copy = Callable[[bytes], Awaitable[None]]
+
+
+class Shown(NamedTuple):
+    """What is public: a checkpoint and its size."""
+
+    size: int = 0
+    note: bytes = b""
+
+
+# Copies the checkpoint and what is under it; returns what stands in the store then, which may be a later one.
+Copy = Callable[[bytes], Awaitable[Shown]]
 
 
 class Steps(NamedTuple):
@@ -61,13 +71,6 @@ class Steps(NamedTuple):
     # Seconds between rounds that nobody waits for, and until a head that stays the newest is cosigned again.
     every: float = 1.0
     renew: float = 300.0
-
-
-class Shown(NamedTuple):
-    """What is public: a checkpoint and its size."""
-
-    size: int = 0
-    note: bytes = b""
 
 
 class Witnessed(NamedTuple):
@@ -85,12 +88,13 @@ class Prepared(NamedTuple):
     witnessed: Witnessed
 
 
-Prepare = Callable[[Log], Awaitable[Prepared]]
+Prepare = Callable[[Log], AbstractAsyncContextManager[Prepared]]
 
 
-async def nothing(_: Log) -> Prepared:
+@asynccontextmanager
+async def nothing(_: Log) -> AsyncIterator[Prepared]:
     """Prepare a log whose every head is public at once, from its database."""
-    return Prepared(Steps(), Shown(), Witnessed())
+    yield Prepared(Steps(), Shown(), Witnessed())
 
 
 class _Waiter(NamedTuple):
@@ -244,7 +248,7 @@ class Publication:
     async def _show(self, shown: Shown) -> None:
         if self._steps.copy is not None:
             begun = asyncio.get_running_loop().time()
-            await self._steps.copy(shown.note)
+            shown = await self._steps.copy(shown.note)
             self._observe("copy", asyncio.get_running_loop().time() - begun, max(0, shown.size - self.shown.size))
         self.shown = shown
 
