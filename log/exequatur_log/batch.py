@@ -28,7 +28,8 @@ from .registration import admit
 from .registry import BatchRegistry
 from .startup import in_force
 from .storage import proofs, queries
-from .storage.database import Connection, Database
+from .storage.connection import Connection
+from .storage.database import Database
 from .storage.writer import commit, write
 from .tree import Edge, TileKey
 

@@ -7,7 +7,6 @@ outlive an engine that was not disposed of, and the process would never end.
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,6 +17,7 @@ from .entry import Entry, Registered
 from .fsck import Finding, Progress, fsck
 from .head import Identity, LogKeys, SignedHead
 from .log import LEEWAY, Log, now
+from .storage.place import Place
 
 T = TypeVar("T")
 
@@ -47,14 +47,14 @@ class BlockingLog:
         self._log = log
 
     @classmethod
-    def create(cls, path: Path, genesis: bytes, keys: LogKeys, *, clock: Clock = now, leeway: int = LEEWAY) -> Self:
+    def create(cls, place: Place, genesis: bytes, keys: LogKeys, *, clock: Clock = now, leeway: int = LEEWAY) -> Self:
         """As ``Log.create``."""
-        return cls._start(Log.create(path, genesis, keys, clock=clock, leeway=leeway))
+        return cls._start(Log.create(place, genesis, keys, clock=clock, leeway=leeway))
 
     @classmethod
-    def open(cls, path: Path, keys: LogKeys | None = None, *, clock: Clock = now, leeway: int = LEEWAY) -> Self:
+    def open(cls, place: Place, keys: LogKeys | None = None, *, clock: Clock = now, leeway: int = LEEWAY) -> Self:
         """As ``Log.open``."""
-        return cls._start(Log.open(path, keys, clock=clock, leeway=leeway))
+        return cls._start(Log.open(place, keys, clock=clock, leeway=leeway))
 
     @classmethod
     def _start(cls, opening: Coroutine[Any, Any, Log]) -> Self:
@@ -119,8 +119,11 @@ class BlockingLog:
         self,
         *,
         sub: str | None = None,
+        iss: str | None = None,
         kind: Kind | None = None,
         key_id: bytes | None = None,
+        since: int | None = None,
+        before: int | None = None,
         start: int = 0,
         end: int | None = None,
         limit: int = 256,
@@ -129,7 +132,16 @@ class BlockingLog:
         """As ``Log.find``."""
         return self._loop.run(
             self._log.find(
-                sub=sub, kind=kind, key_id=key_id, start=start, end=end, limit=limit, newest_first=newest_first
+                sub=sub,
+                iss=iss,
+                kind=kind,
+                key_id=key_id,
+                since=since,
+                before=before,
+                start=start,
+                end=end,
+                limit=limit,
+                newest_first=newest_first,
             )
         )
 
@@ -178,6 +190,6 @@ class BlockingLog:
         return self._loop.run(self._log.enrolment(key_id))
 
 
-def check_file(path: Path, progress: Progress | None = None) -> list[Finding]:
+def check_file(place: Place, progress: Progress | None = None) -> list[Finding]:
     """As ``fsck``, for callers without an event loop."""
-    return asyncio.run(fsck(path, progress))
+    return asyncio.run(fsck(place, progress))

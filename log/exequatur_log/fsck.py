@@ -8,7 +8,6 @@ log.
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from exequatur_verifier import merkle, tiles
@@ -26,7 +25,9 @@ from .intake import Checked, Intake, KeyName
 from .registration import admit
 from .registry import BatchRegistry
 from .storage import queries
-from .storage.database import Connection, Database
+from .storage.connection import Connection
+from .storage.database import open_database
+from .storage.place import Place
 from .threads import Threads
 from .tree import TileKey
 
@@ -46,14 +47,14 @@ class Finding(NamedTuple):
     detail: str
 
 
-async def fsck(path: Path, progress: Progress | None = None) -> list[Finding]:
-    """Return what is wrong with the log in that file: nothing, or about 100 findings, after which it stops looking.
+async def fsck(place: Place, progress: Progress | None = None) -> list[Finding]:
+    """Return what is wrong with the log at that place: nothing, or about 100 findings, after which it stops looking.
 
-    Codes: ``DATABASE`` the file itself; ``GENESIS``; ``ENTRY`` columns, order or bytes; ``SIGNATURE``;
+    Codes: ``DATABASE`` the file or database itself; ``GENESIS``; ``ENTRY`` columns, order or bytes; ``SIGNATURE``;
     ``REGISTRATION`` a statement that should have been refused; ``HEAD``; ``TILE``; ``EDGE``; ``KEY``.
     """
     try:
-        database = await Database.open(path, writable=False)
+        database = await open_database(place, writable=False)
     except LogError as error:
         return [Finding("DATABASE", None, str(error))]
     walk = _Walk()

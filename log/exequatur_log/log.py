@@ -1,4 +1,4 @@
-"""The log: register statements, get entries and receipts, prove. One file, any number of processes.
+"""The log: register statements, get entries and receipts, prove. One file or database, any number of processes.
 
 Ack means durable and provable: a registration is answered once its entry is committed, integrated and covered
 by a signed head whose proof the log has checked itself. The receipt is frozen then, and returned byte for
@@ -8,7 +8,6 @@ byte for ever.
 import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain, islice
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -31,15 +30,16 @@ from .entry import (
 )
 from .errors import FatalLogError, NotFoundError, Refused
 from .genesis import check_keys, read_genesis
-from .head import Identity, LogKeys, SignedHead
+from .head import Identity, LogKeys, SignedHead, WitnessedHead
 from .intake import Intake, KeyName
 from .observe import Observe, ignore
 from .quota import Quota
 from .sequencer import Sequencer
 from .startup import check_clock, check_head, check_identity, identities, in_force
-from .storage import files, proofs, queries
-from .storage.database import Connection, Database
-from .storage.writer import commit, write
+from .storage import proofs, queries, writer
+from .storage.connection import Connection
+from .storage.database import Database, create_database, open_database
+from .storage.place import Place
 
 _PAGE: Final = 256
 LEEWAY: Final = 60
@@ -61,9 +61,9 @@ class Log:
 
     @classmethod
     async def create(
-        cls, path: Path, genesis: bytes, keys: LogKeys, *, clock: Clock = now, leeway: int = LEEWAY
+        cls, place: Place, genesis: bytes, keys: LogKeys, *, clock: Clock = now, leeway: int = LEEWAY
     ) -> Self:
-        """Make the log whose entry 0 is ``genesis``, and open it. It appears under ``path`` whole or not at all.
+        """Make the log whose entry 0 is ``genesis``, and open it. It appears at ``place`` whole or not at all.
 
         Raises ``MalformedError`` or ``NotProvenError`` for a genesis that is unsound or does not name
         ``keys``.
@@ -75,23 +75,16 @@ class Log:
         growth = tree.append(tree.EMPTY, [first.leaf])
         head = heads.sign(1, growth.root, clock(), keys)
         heads.check(head, identity)
-        unfinished = files.unfinished(path)
-        database = await Database.create(unfinished)
-        try:
-            async with database.append() as connection:
-                entry = entry_of(first, first.leaf, 0, 1)
-                key = named_key(first)
-                await write(connection, None, [entry], [key] if key else [], growth.gains, head, growth.edge)
-                await commit(connection)
-        finally:
-            await database.close()
-        files.publish(unfinished, path)
-        return await cls.open(path, keys, clock=clock, leeway=leeway)
+        async with create_database(place) as connection:
+            entry = entry_of(first, first.leaf, 0, 1)
+            key = named_key(first)
+            await writer.write(connection, None, [entry], [key] if key else [], growth.gains, head, growth.edge)
+        return await cls.open(place, keys, clock=clock, leeway=leeway)
 
     @classmethod
     async def open(
         cls,
-        path: Path,
+        place: Place,
         keys: LogKeys | None = None,
         *,
         clock: Clock = now,
@@ -104,7 +97,7 @@ class Log:
         ``leeway``: how many seconds the clock may be behind the last head. ``quota`` is what each key may register,
         ``observe`` is told of each batch.
         """
-        database = await Database.open(path, writable=keys is not None)
+        database = await open_database(place, writable=keys is not None)
         try:
             async with database.read() as connection:
                 identity = await check_identity(connection, keys)
@@ -124,7 +117,7 @@ class Log:
         return cls(database, identity, Sequencer(Intake(fetch_keys), appender, observe))
 
     async def close(self) -> None:
-        """Finish what is waiting, then close the file. A process that does not close its log may not end."""
+        """Finish what is waiting, then close the database. A process that does not close its log may not end."""
         if self._sequencer is not None:
             await self._sequencer.close()
         await self._database.close()
@@ -217,18 +210,26 @@ class Log:
         self,
         *,
         sub: str | None = None,
+        iss: str | None = None,
         kind: Kind | None = None,
         key_id: bytes | None = None,
+        since: int | None = None,
+        before: int | None = None,
         start: int = 0,
         end: int | None = None,
         limit: int = _PAGE,
         newest_first: bool = False,
     ) -> list[Entry]:
-        """Return at most ``limit`` entries of a subject, kind and signer, with indices from ``start`` up to ``end``."""
-        wanted = {"sub": sub, "kind": None if kind is None else kind.value, "key_id": key_id}
+        """Return at most ``limit`` entries of a subject, issuer, kind and signer, in the order of their indices.
+
+        Only those issued from ``since`` up to ``before`` (unix seconds), with indices from ``start`` up to ``end``.
+        """
+        wanted = {"sub": sub, "iss": iss, "kind": None if kind is None else kind.value, "key_id": key_id}
         columns = {name: value for name, value in wanted.items() if value is not None}
         async with self._database.read() as connection:
-            return await queries.find(connection, columns, start, end, limit, newest_first=newest_first)
+            return await queries.find(
+                connection, columns, (since, before), (start, end), limit, newest_first=newest_first
+            )
 
     async def receipt(self, index: int) -> bytes:
         """Return the receipt that the entry was answered with, byte for byte; raise ``NotFoundError``."""
@@ -317,6 +318,17 @@ class Log:
         async with self._database.read() as connection:
             found = await queries.newest(connection, [key_series(key_id)])
         return found[0] if found else None
+
+    async def keep_witnessed(self, head: WitnessedHead) -> None:
+        """Keep a checkpoint that a quorum cosigned, as the caller has verified. Nothing of the tree changes."""
+        async with self._database.annotate() as connection:
+            await writer.keep_witnessed(connection, head)
+            await writer.commit(connection)
+
+    async def witnessed(self, size: int | None = None) -> WitnessedHead | None:
+        """Return the checkpoint of that size, or the largest, that a quorum cosigned, as it was cosigned last."""
+        async with self._database.read() as connection:
+            return await queries.witnessed(connection, size)
 
     def _appending(self) -> Sequencer:
         if self._sequencer is None:

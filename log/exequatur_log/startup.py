@@ -14,7 +14,7 @@ from .errors import FatalLogError
 from .genesis import check_keys, read_genesis, rotated
 from .head import Identity, LogKeys, SignedHead
 from .storage import proofs, queries
-from .storage.database import Connection
+from .storage.connection import Connection
 
 
 async def check_identity(connection: Connection, keys: LogKeys | None) -> Identity:

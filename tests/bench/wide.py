@@ -16,7 +16,8 @@ from exequatur_log import head as heads
 from exequatur_log import tree
 from exequatur_log.entry import Entry
 from exequatur_log.storage import queries
-from exequatur_log.storage.database import Connection, Database
+from exequatur_log.storage.connection import Connection
+from exequatur_log.storage.database import open_database
 from exequatur_log.storage.writer import commit, write
 from exequatur_verifier import merkle
 from tests.log import scene
@@ -38,7 +39,7 @@ def grow(folder: Path, sizes: list[int]) -> dict[int, Path]:
 
 
 async def _grow(path: Path, size: int) -> None:
-    database = await Database.open(path, writable=True)
+    database = await open_database(path, writable=True)
     try:
         done = 0
         while done < size:

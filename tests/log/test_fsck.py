@@ -11,7 +11,7 @@ from exequatur_log.blocking import check_file
 from exequatur_log.entry import entry_of, named_key
 from exequatur_log.fsck import fsck
 from exequatur_log.storage import queries
-from exequatur_log.storage.database import Database
+from exequatur_log.storage.database import open_database
 from exequatur_log.storage.writer import commit, write
 from exequatur_verifier import statement
 from tests.log import damage, scene
@@ -42,7 +42,7 @@ def append_without_asking(path: Path, entry: bytes) -> None:
     """Append as the log does, properly signed, but without registration: what a dishonest operator could do."""
 
     async def run() -> None:
-        database = await Database.open(path, writable=True)
+        database = await open_database(path, writable=True)
         async with database.append() as connection:
             found = await queries.head(connection)
             assert found is not None

@@ -14,7 +14,7 @@ from exequatur_log.errors import Code, Conflict, FatalLogError, Refused, Storage
 from exequatur_log.fsck import fsck
 from exequatur_log.log import Log
 from exequatur_log.storage import writer
-from exequatur_log.storage.database import Connection
+from exequatur_log.storage.connection import Connection
 from exequatur_verifier import cose
 from tests.log import scene
 from tests.log.scene import KEYS, NOW, check_receipt

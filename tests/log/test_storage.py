@@ -7,11 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from exequatur_log.errors import StorageError
 from exequatur_log.storage import schema
-from exequatur_log.storage.database import Database, driver_of
+from exequatur_log.storage.database import Database, open_database
 from tests.log import scene
 
 
@@ -98,14 +97,12 @@ def test_columns_hold_their_types(connection: sqlite3.Connection) -> None:
 def test_every_connection_is_durable_and_never_checkpoints_by_itself(path: Path) -> None:
     # L-25
     async def run() -> None:
-        database = await Database.open(path, writable=True)
+        database = await open_database(path, writable=True)
         async with database.append() as writer, database.read() as reader:
             for connection in (writer, reader):
-                driver = await driver_of(connection)
                 for pragma, value in (("journal_mode", "wal"), ("wal_autocheckpoint", 0), ("trusted_schema", 0)):
-                    assert [tuple(row) for row in await driver.execute_fetchall(f"PRAGMA {pragma}")] == [(value,)]
-            driver = await driver_of(writer)
-            assert [tuple(row) for row in await driver.execute_fetchall("PRAGMA synchronous")] == [(2,)]
+                    assert await connection.fetch(f"PRAGMA {pragma}", ()) == [(value,)]
+            assert await writer.fetch("PRAGMA synchronous", ()) == [(2,)]
         await database.close()
 
     scene.create(path).close()
@@ -114,10 +111,10 @@ def test_every_connection_is_durable_and_never_checkpoints_by_itself(path: Path)
 
 def test_a_reader_cannot_write(path: Path) -> None:
     async def run() -> None:
-        database = await Database.open(path, writable=False)
-        async with database.read() as connection:
-            with pytest.raises(DBAPIError, match="readonly"):
-                await connection.exec_driver_sql("INSERT INTO keys VALUES (x'00', 1, x'00')")
+        database = await open_database(path, writable=False)
+        with pytest.raises(StorageError, match="readonly"):
+            async with database.read() as connection:
+                await connection.fetch("INSERT INTO keys VALUES (x'00', 1, x'00')", ())
         with pytest.raises(ValueError, match="reading"):
             async with database.append():
                 pass
@@ -138,7 +135,7 @@ def test_two_writers_take_turns(path: Path) -> None:
             order.append(name)
 
     async def run() -> None:
-        one, two = [await Database.open(path, writable=True) for _ in range(2)]
+        one, two = [await open_database(path, writable=True) for _ in range(2)]
         await asyncio.gather(turn(one, "one"), turn(two, "two"))
         await one.close()
         await two.close()
@@ -151,15 +148,14 @@ def test_two_writers_take_turns(path: Path) -> None:
 def test_what_is_not_committed_is_gone(path: Path) -> None:
     # L-12 L-13
     async def run() -> None:
-        database = await Database.open(path, writable=True)
+        database = await open_database(path, writable=True)
         async with database.append() as connection:
-            await connection.exec_driver_sql("INSERT INTO keys VALUES (x'00', 1, x'00')")
+            await connection.fetch("INSERT INTO keys VALUES (x'00', 1, x'00')", ())
         with pytest.raises(StorageError, match="UNIQUE"):
             async with database.append() as connection:
-                await connection.exec_driver_sql("INSERT INTO keys VALUES (x'01', 1, x'00'), (x'01', 1, x'00')")
+                await connection.fetch("INSERT INTO keys VALUES (x'01', 1, x'00'), (x'01', 1, x'00')", ())
         async with database.read() as connection:
-            rows = (await connection.exec_driver_sql("SELECT count(*) FROM keys WHERE length(thumbprint) = 1")).scalar()
-        assert rows == 0
+            assert await connection.fetch("SELECT 1 FROM keys WHERE length(thumbprint) = 1", ()) == []
         await database.close()
 
     scene.create(path).close()
@@ -168,7 +164,7 @@ def test_what_is_not_committed_is_gone(path: Path) -> None:
 
 def test_the_write_ahead_log_is_moved_once_it_is_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # L-25
-    monkeypatch.setattr("exequatur_log.storage.database._CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr("exequatur_log.storage.sqlite._CHECKPOINT_BYTES", 200_000)
     wal = path.with_name("log.db-wal")
     with scene.create(path) as log:
         sizes = []

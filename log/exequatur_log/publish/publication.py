@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from exequatur_log.batch import Clock
 from exequatur_log.errors import FatalLogError, LogError, NotWitnessedError
-from exequatur_log.head import SignedHead
+from exequatur_log.head import SignedHead, WitnessedHead
 from exequatur_log.log import Log
 from exequatur_log.observe import Observe
 
@@ -241,7 +241,7 @@ class Publication:
                 + ", ".join(f"{name} {told}" for name, told in sorted(found.told.items()))
             )
         self._pause = 0.0
-        await self._log.keep_witnessed(head.size, found.time, found.note)
+        await self._log.keep_witnessed(WitnessedHead(head.size, found.time, found.note))
         await self._show(Shown(head.size, found.note))
         self.witnessed = Witnessed(head.size, found.time)
 

@@ -15,6 +15,13 @@ def unfinished(path: Path) -> Path:
     return place
 
 
+def discard(made: Path) -> None:
+    """Remove what was not finished."""
+    for suffix in ("", "-wal", "-shm"):
+        made.with_name(made.name + suffix).unlink(missing_ok=True)
+    made.with_suffix(".lock").unlink(missing_ok=True)
+
+
 def publish(made: Path, path: Path) -> None:
     """Give a finished file its name, unless something has taken that meanwhile, and make the name durable."""
     try:
@@ -22,8 +29,7 @@ def publish(made: Path, path: Path) -> None:
     except FileExistsError:
         raise LogError(f"{path} exists already; a log is created once") from None
     finally:
-        made.unlink()
-        made.with_suffix(".lock").unlink()
+        discard(made)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

@@ -14,7 +14,7 @@ from exequatur_log.head import ReceiptWriter, SignedHead
 from exequatur_log.tree import Edge, Span
 
 from . import queries
-from .database import Connection
+from .connection import Connection
 
 _TOGETHER: Final = 128
 

@@ -1,21 +1,22 @@
 """The queries: entries by place, id, series and column; tiles; heads. Each takes a connection, on its snapshot."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, values
 
 from exequatur_log.entry import Entry, NamedKey
-from exequatur_log.head import SignedHead
+from exequatur_log.head import SignedHead, WitnessedHead
 from exequatur_log.intake import KeyName
 from exequatur_log.tree import Edge, TileKey
 
 from . import schema
-from .database import Connection
+from .connection import Connection
 from .prepared import ListQuery, Query
 
 _entry: Final = schema.entries.c
 _heads: Final = schema.heads.c
+_witnessed: Final = schema.witnessed.c
 _ENTRIES: Final = select(schema.entries)
 
 
@@ -64,6 +65,12 @@ _TILES: Final = ListQuery(lambda places: _at(schema.tiles, ("level", "number"), 
 _COUNT_TILES: Final = Query(select(func.count()).select_from(schema.tiles))
 _KEYS: Final = ListQuery(lambda names: _at(schema.keys, ("thumbprint", "algorithm"), names), (b"", 0))
 _ALL_KEYS: Final = Query(select(schema.keys))
+_WITNESSED: Final = Query(
+    select(schema.witnessed).where(_witnessed.size == bindparam("size")).order_by(_witnessed.time.desc()).limit(1)
+)
+_NEWEST_WITNESSED: Final = Query(
+    select(schema.witnessed).order_by(_witnessed.size.desc(), _witnessed.time.desc()).limit(1)
+)
 
 
 async def head(connection: Connection) -> tuple[SignedHead, Edge] | None:
@@ -137,19 +144,25 @@ async def last_number(connection: Connection, series: str) -> int | None:
 
 async def find(
     connection: Connection,
-    columns: dict[str, str | bytes],
-    start: int,
-    end: int | None,
+    columns: Mapping[str, str | bytes],
+    times: tuple[int | None, int | None],
+    indices: tuple[int, int | None],
     limit: int,
     *,
     newest_first: bool,
 ) -> list[Entry]:
-    """Return at most ``limit`` entries whose columns have these values, in the order of their indices."""
-    query = _ENTRIES.where(*(_entry[name] == value for name, value in columns.items()), _entry.leaf_index >= start)
-    if end is not None:
-        query = query.where(_entry.leaf_index < end)
+    """Return at most ``limit`` entries whose columns have these values, in the order of their indices.
+
+    ``times`` (``iat``) and ``indices`` are each from the first up to the second.
+    """
+    query = _ENTRIES.where(*(_entry[name] == value for name, value in columns.items()))
+    for wanted, (least, end) in ((_entry.iat, times), (_entry.leaf_index, indices)):
+        if least is not None:
+            query = query.where(wanted >= least)
+        if end is not None:
+            query = query.where(wanted < end)
     order: ColumnElement[Any] = _entry.leaf_index.desc() if newest_first else _entry.leaf_index.asc()
-    return [Entry(*row) for row in await connection.execute(query.order_by(order).limit(limit))]
+    return [Entry(*row) for row in await Query(query.order_by(order).limit(limit)).all(connection)]
 
 
 async def tiles(connection: Connection, wanted: Collection[TileKey]) -> dict[TileKey, bytes]:
@@ -179,7 +192,15 @@ async def count_tiles(connection: Connection) -> int:
     return count
 
 
+async def witnessed(connection: Connection, size: int | None) -> WitnessedHead | None:
+    """Return the checkpoint of that size, or the largest, that a quorum cosigned, as it was cosigned last."""
+    row = await (_NEWEST_WITNESSED.one(connection) if size is None else _WITNESSED.one(connection, size=size))
+    return None if row is None else WitnessedHead(*row)
+
+
 async def damage(connection: Connection) -> list[str]:
-    """Return what SQLite itself finds wrong with the file."""
-    found = [str(row[0]) for row in await connection.exec_driver_sql("PRAGMA integrity_check(8)")]
+    """Return what SQLite itself finds wrong with its file; a server looks after its own."""
+    if connection.dialect != "sqlite":
+        return []
+    found = [str(row[0]) for row in await connection.fetch("PRAGMA integrity_check(8)", ())]
     return [] if found == ["ok"] else found
