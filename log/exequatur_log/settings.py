@@ -6,7 +6,7 @@
     to = "public"                        # a directory beside this file, or s3://bucket/prefix
     endpoint = "https://s3.example"      # of the S3 server, and the region that it expects
     region = "eu-1"
-    credentials = "s3.credentials"       # a private file with access_key_id and secret_access_key, as TOML
+    credentials = "s3.credentials"       # a file of keys as the AWS tools keep it; else the AWS environment's
     every = 1                            # seconds between rounds that nobody waits for
 
     [witness]
@@ -25,6 +25,9 @@ from typing import Any, Final, NamedTuple
 from exequatur_verifier import shape
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.shape import Optional, record
+
+from .storage import place as places
+from .storage.place import Place
 
 
 class Publish(NamedTuple):
@@ -83,6 +86,14 @@ _SETTINGS: Final = record(
         )
     ),
 )
+
+
+def place(settings: Settings, folder: Path) -> Place:
+    """Return where the log of the settings in ``folder`` lies; raise ``MalformedError``."""
+    if settings.database is None:
+        return folder / "log.db"
+    found = places.parse(settings.database)
+    return folder / found if isinstance(found, Path) else found
 
 
 def read(path: Path) -> Settings:

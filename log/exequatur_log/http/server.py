@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import structlog
@@ -24,6 +23,7 @@ from exequatur_log.log import Log, now
 from exequatur_log.publish.mirror import Mirror
 from exequatur_log.publish.publication import Prepare, Publication, nothing
 from exequatur_log.quota import Quota, Rate
+from exequatur_log.storage.place import Place
 
 from .app import DEFAULTS, create_app
 from .health import Settings
@@ -49,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    path: Path,
+    place: Place,
     keys: LogKeys,
     listener: socket.socket,
     started: Callable[[Running], None],
@@ -59,14 +59,14 @@ async def serve(
     prepare: Prepare = nothing,
     clock: Clock = now,
 ) -> None:
-    """Serve the log at ``path`` on a listening socket; ``started`` is called when it answers.
+    """Serve the log at ``place`` on a listening socket; ``started`` is called when it answers.
 
     ``prepare`` says what publication consists of, once the log is open.
     """
     metrics = Metrics()
     quota = None if rate is None else Quota(rate)
     async with (
-        await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log,
+        await Log.open(place, keys, clock=clock, quota=quota, observe=metrics.observe) as log,
         prepare(log) as prepared,
     ):
         publication = Publication(log, *prepared, clock=clock, observe=metrics.observe)

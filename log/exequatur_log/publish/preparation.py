@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exequatur_log.batch import Clock
 from exequatur_log.errors import DifferingRewriteError, FatalLogError
-from exequatur_log.head import SignedHead
+from exequatur_log.head import SignedHead, WitnessedHead
 from exequatur_log.log import Log
-from exequatur_log.settings import Publish, Settings
+from exequatur_log.settings import Publish, Settings, Witness
 from exequatur_log.witness import policy as policies
-from exequatur_log.witness.client import Witnesses
 from exequatur_log.witness.policy import WitnessPolicy
 from exequatur_verifier import checkpoint
 from exequatur_verifier.errors import ExequaturError, MalformedError
@@ -19,6 +19,9 @@ from .probe import probe
 from .publication import Copy, Cosign, Cosigned, Prepare, Prepared, Shown, Steps, Witnessed
 from .publisher import check_published, publish
 from .store import Bucket, Store, open_store
+
+if TYPE_CHECKING:
+    from exequatur_log.witness.client import Witnesses
 
 
 def preparing(settings: Settings, folder: Path, clock: Clock) -> Prepare:
@@ -38,12 +41,43 @@ def preparing(settings: Settings, folder: Path, clock: Clock) -> Prepare:
                 steps = steps._replace(copy=_copying(log, store, clock), every=settings.publish.every)
             if settings.witness is not None:
                 policy = _read_policy(folder / settings.witness.policy, log)
-                asked = Witnesses(policy, timeout=settings.witness.timeout, clock=clock)
-                cosign = _cosigning(log, await stack.enter_async_context(asked))
+                asked = await stack.enter_async_context(_witnesses(policy, settings.witness, clock))
+                cosign = _cosigning(log, asked)
                 steps = steps._replace(cosign=cosign, required=settings.witness.required, renew=settings.witness.renew)
             yield Prepared(steps, *await _public(log, store, policy))
 
     return prepare
+
+
+async def check_directory(log: Log, settings: Settings, folder: Path) -> None:
+    """Raise ``FatalLogError`` if the directory that the log is published to contradicts it.
+
+    That costs a file to read, so whoever opens the log can afford it; a bucket is for those who publish to it.
+    """
+    if settings.publish is not None and "://" not in settings.publish.to:
+        await check_published(log, _store(settings.publish, folder))
+
+
+async def checkpoint_of(log: Log, size: int, settings: Settings, folder: Path, clock: Clock) -> bytes | None:
+    """Return the checkpoint of the head of that size, if one was signed, with the cosignatures of a quorum if it can.
+
+    Witnesses are asked unless a quorum has cosigned that checkpoint before; where they are none, it bears what they
+    gave.
+    """
+    heads = await log.heads(after=size - 1, limit=1)
+    if not heads or heads[0].size != size:
+        return None
+    if settings.witness is None:
+        return heads[0].note
+    kept = await log.witnessed(size)
+    if kept is not None and clock() - kept.time < settings.witness.renew:
+        return kept.note
+    policy = _read_policy(folder / settings.witness.policy, log)
+    async with _witnesses(policy, settings.witness, clock) as witnesses:
+        found = await _cosigning(log, witnesses)(heads[0])
+    if found.time is not None:
+        await log.keep_witnessed(WitnessedHead(size, found.time, found.note))
+    return found.note
 
 
 def _store(publish: Publish, folder: Path) -> Store:
@@ -64,7 +98,14 @@ def _copying(log: Log, store: Store, clock: Clock) -> Copy:
     return copy
 
 
-def _cosigning(log: Log, witnesses: Witnesses) -> Cosign:
+def _witnesses(policy: WitnessPolicy, settings: Witness, clock: Clock) -> "Witnesses":
+    # The HTTP client takes a while to import, and most who open a log ask no witness.
+    from exequatur_log.witness.client import Witnesses
+
+    return Witnesses(policy, timeout=settings.timeout, clock=clock)
+
+
+def _cosigning(log: Log, witnesses: "Witnesses") -> Cosign:
     async def cosign(head: SignedHead) -> Cosigned:
         found = await witnesses.gather(head.note, log.consistency)
         for name, outcome in found.outcomes.items():
