@@ -131,7 +131,7 @@ def test_lookup_finds_by_subject_kind_and_signer_and_says_how_far_it_looked(serv
 def test_lookup_finds_by_issuer_and_time(served: Served) -> None:
     batch(served, [scene.request(iat=scene.NOW + offset) for offset in (-2, 0, 2)])
 
-    def found(**params: object) -> list[int]:
+    def found(**params: str | int) -> list[int]:
         return [one["index"] for one in served.client.get("/lookup", params=params).json()["entries"]]
 
     issuer = scene.ISSUERS[scene.REQUESTER][0]
