@@ -92,7 +92,8 @@ class Batches:
         end = max((answer.leaf_index + 1 for answer in answers if not isinstance(answer, Refused)), default=0)
         if level is not Ack.DURABLE:
             level = await self._publication.reach(level, end, PATIENCE)
-        return Response(cbor.encode(described), HTTPStatus.OK, {"exequatur-ack": level}, CBOR)
+        # Thousands of receipts: each answer has its keys in their order already, so nothing is sorted again.
+        return Response(cbor.encode_again(described), HTTPStatus.OK, {"exequatur-ack": level}, CBOR)
 
     async def fresh(self, request: Request) -> Response:
         """``GET /entries/{id}/fresh``: a receipt under the current head."""
@@ -107,15 +108,16 @@ def _proof(proof: list[Any]) -> Response:
 
 
 def _describe(answer: Answer, statement: bytes) -> dict[str, object]:
+    """Return an answer, its keys in the order of the one encoding."""
     if not isinstance(answer, Refused):
         location = f"/entries/{answer.record_id.hex()}"
-        return {"status": int(HTTPStatus.CREATED), "location": location, "receipt": answer.receipt}
+        return {"status": int(HTTPStatus.CREATED), "receipt": answer.receipt, "location": location}
     problem = of_refusal(answer, statement)
     described: dict[str, object] = {
-        "status": int(problem.status),
+        "code": str(answer.code),
         "title": problem.title,
         "detail": problem.detail,
-        "code": str(answer.code),
+        "status": int(problem.status),
     }
     for header, name in (("location", "location"), ("retry-after", "retry_after")):
         if header in problem.headers:
