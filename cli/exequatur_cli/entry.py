@@ -12,6 +12,7 @@ EXTRAS = {
     "click": "cli",
     "aiosqlite": "log",
     "greenlet": "log",
+    "obstore": "objectstore",
     "sqlalchemy": "log",
     "cedarpy": "issuer",
 }

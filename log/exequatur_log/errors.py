@@ -6,6 +6,9 @@
         │   └── Conflict       the same record stands already, under other signature bytes
         ├── NotFoundError      no such entry, or a size that the tree never had
         ├── StorageError       the database failed; what was not confirmed is not known to be stored
+        ├── NotWitnessedError  a checkpoint was cosigned by no quorum of witnesses, and waits for it
+        ├── StoreError         where the log is published does not answer, or is not fit for it
+        ├── DifferingRewriteError  what is published is not what the log holds; it is not replaced
         └── FatalLogError      what is stored is not what was signed; this process must stop using the log
 
 A refusal is an answer, not a failure: ``register_many`` returns it beside the registrations, ``register``
@@ -72,6 +75,27 @@ class NotFoundError(LogError):
 
 class StorageError(LogError):
     """The database failed or refused. Whether what was not confirmed before is stored, is unknown."""
+
+
+class NotWitnessedError(LogError):
+    """No quorum of witnesses has cosigned a checkpoint yet: which of them answered what."""
+
+
+class StoreError(LogError):
+    """Where the log is published, a directory or a bucket, does not answer or is not fit. Publishing again is safe."""
+
+
+class DifferingRewriteError(LogError):
+    """Under the path of a tile other bytes are published than the log holds. Nothing was replaced."""
+
+    def __init__(self, path: str, published: bytes, held: bytes) -> None:
+        super().__init__(
+            f"{path} is published with SHA-256 {published.hex()}, but the log holds {held.hex()}; "
+            "nothing was replaced: run fsck on the log, and find out who wrote there"
+        )
+        self.path = path
+        self.published = published
+        self.held = held
 
 
 class FatalLogError(LogError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exequatur_cli.commands import migrate, rotate
+from exequatur_cli.commands import migrate, publish, read_only, rotate
 from exequatur_cli.home import open_home
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import plain
@@ -21,16 +21,16 @@ from exequatur_verifier import statement
 @click.group("log")
 @with_home
 def command() -> None:
-    """Append to the home's transparency log, read it, prove and check it."""
+    """Append to the home's transparency log, read it, prove, check and publish it."""
 
 
-command.add_command(migrate.command)
-command.add_command(rotate.command)
+for _part in (migrate.command, publish.command, read_only.command, rotate.command):
+    command.add_command(_part)
 
 
 @contextmanager
 def _reading(ctx: click.Context) -> Iterator[BlockingLog]:
-    with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_path) as log:
+    with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_place) as log:
         yield log
 
 
@@ -143,7 +143,7 @@ def fsck(ctx: click.Context) -> int:
     """Derive everything that the log keeps from its entries again, and compare."""
     output = output_of(ctx)
     with open_home(home_of(ctx)) as home, output.progress("fsck") as progress:
-        findings = check_file(home.log_path, progress.of)
+        findings = check_file(home.log_place, progress.of)
     output.result({"ok": not findings, "findings": [finding._asdict() for finding in findings]})
     for finding in findings:
         place = "" if finding.leaf_index is None else f" at {finding.leaf_index}"

@@ -5,6 +5,8 @@ from typing import Final
 
 from starlette.requests import Request
 
+from exequatur_log.publish.publication import Ack
+
 from .problems import Problem, malformed
 
 COSE: Final = "application/cose"
@@ -41,6 +43,14 @@ def deadline_of(request: Request) -> float | None:
     if not 0 < seconds <= 3600:
         raise malformed("Exequatur-Deadline is a number of seconds above 0, at most 3600")
     return seconds
+
+
+def ack_of(request: Request, levels: tuple[Ack, ...]) -> Ack:
+    """Return the level of acknowledgement that the caller wants (``Exequatur-Ack``); raise ``Problem``."""
+    text = request.headers.get("exequatur-ack", Ack.DURABLE)
+    if text not in levels:
+        raise malformed(f"this service answers at the level {' or '.join(levels)}")
+    return Ack(text)
 
 
 def whole_number(request: Request, name: str) -> int:

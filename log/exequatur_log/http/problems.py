@@ -1,16 +1,31 @@
 """Refusals as concise problem details (RFC 9290, specs/10 §3): a CBOR map of title, detail and response code."""
 
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from math import ceil
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exequatur_log.errors import Code, Conflict, FatalLogError, LogError, NotFoundError, Refused, StorageError
+from exequatur_log.errors import (
+    Code,
+    Conflict,
+    FatalLogError,
+    LogError,
+    NotFoundError,
+    NotWitnessedError,
+    Refused,
+    StorageError,
+    StoreError,
+)
 from exequatur_verifier import cbor, cose
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.keys import Algorithm
+
+_journal = logging.getLogger("exequatur.http")
 
 MEDIA_TYPE: Final = "application/concise-problem-details+cbor"
 CODE_HEADER: Final = "Exequatur-Code"
@@ -70,22 +85,57 @@ def of_error(error: LogError) -> Problem:
         return not_found(str(error))
     if isinstance(error, FatalLogError):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable", "the log has stopped; ask its operator")
-    if isinstance(error, StorageError):
+    if isinstance(error, StorageError | StoreError):
         detail = "the log's storage does not answer; sending the request again is safe"
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable", detail, {"retry-after": "1"})
+    if isinstance(error, NotWitnessedError):
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable", str(error), {"retry-after": "1"})
     return malformed(str(error))
 
 
-async def answer_problem(_: Request, error: Exception) -> Response:
-    """Answer a raised ``Problem``."""
+async def _answer_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return response(error)
 
 
-async def answer_error(_: Request, error: Exception) -> Response:
-    """Answer a raised ``LogError``."""
+async def _answer_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, LogError)
-    return response(of_error(error))
+    problem = of_error(error)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _journal.warning("unavailable", extra={"why": str(error)})
+    return response(problem)
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    return response(Problem(status, status.phrase, str(error.detail), dict(error.headers or {})))
+
+
+async def _answer_bug(_: Request, error: Exception) -> Response:
+    _journal.error("unforeseen", exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return response(Problem(status, status.phrase, "this is a bug of the service; its operator's journal names it"))
+
+
+# How an application answers what is raised in it.
+HANDLERS: Final[Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]] = {
+    Problem: _answer_problem,
+    LogError: _answer_error,
+    HTTPException: _answer_http,
+    Exception: _answer_bug,
+}
+
+
+async def answered(handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """Return what a handler answers, or the problem that it raised."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        for kind, answer in HANDLERS.items():
+            if isinstance(error, kind):
+                return await answer(request, error)
+        raise
 
 
 def _title(code: Code, statement: bytes) -> str:

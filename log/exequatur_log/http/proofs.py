@@ -1,6 +1,7 @@
 """What SCRAPI leaves out (specs/10 §2): many statements at once, statements back, fresh receipts, proofs.
 
-Everything is CBOR in its one deterministic encoding.
+Proofs and statements need no more than a source of tiles; the rest is the live log's. Everything is CBOR in its one
+deterministic encoding.
 """
 
 from http import HTTPStatus
@@ -13,37 +14,73 @@ from starlette.routing import BaseRoute, Route
 from exequatur_log.batch import Answer
 from exequatur_log.errors import Refused
 from exequatur_log.log import Log
+from exequatur_log.publish.publication import Ack, Publication
 from exequatur_log.sequencer import MAX_BATCH
 from exequatur_verifier import cbor
 from exequatur_verifier.errors import MalformedError
 
-from .body import CBOR, COSE, read, whole_number
+from .body import CBOR, COSE, ack_of, read, whole_number
 from .problems import malformed, of_refusal
-from .scrapi import IMMUTABLE, place_of
+from .scrapi import IMMUTABLE, PATIENCE, place_of
+from .source import TileSource
 
 MOST_BYTES: Final = 16 << 20
 
 
 class Proofs:
-    """The routes over one log."""
+    """The routes over one source: statements and proofs."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, source: TileSource) -> None:
+        self._source = source
 
     def routes(self) -> list[BaseRoute]:
-        """Return the routes, which stand before those of SCRAPI."""
+        """Return the routes."""
         return [
-            Route("/entries/batch", self.register, methods=["POST"]),
             Route("/entries/{id}/statement", self.statement, methods=["GET"]),
-            Route("/entries/{id}/fresh", self.fresh, methods=["GET"]),
             Route("/entries/{id}/tlog-proof", self.tlog_proof, methods=["GET"]),
             Route("/proofs/inclusion", self.inclusion, methods=["GET"]),
             Route("/proofs/consistency", self.consistency, methods=["GET"]),
         ]
 
+    async def statement(self, request: Request) -> Response:
+        """``GET /entries/{id}/statement``: the signed statement."""
+        data = await self._source.statement(place_of(request.path_params["id"]))
+        return Response(data, HTTPStatus.OK, {"cache-control": IMMUTABLE}, COSE)
+
+    async def tlog_proof(self, request: Request) -> Response:
+        """``GET /entries/{id}/tlog-proof``: index, path and newest checkpoint as a C2SP tlog-proof."""
+        data = await self._source.tlog_proof(place_of(request.path_params["id"]))
+        return Response(data, HTTPStatus.OK, {"cache-control": "no-store"}, "text/plain; charset=utf-8")
+
+    async def inclusion(self, request: Request) -> Response:
+        """``GET /proofs/inclusion?index=&size=``: [size, index, path]."""
+        index, size = whole_number(request, "index"), whole_number(request, "size")
+        return _proof([size, index, await self._source.inclusion(index, size)])
+
+    async def consistency(self, request: Request) -> Response:
+        """``GET /proofs/consistency?from=&to=``: [older size, newer size, path]."""
+        older, newer = whole_number(request, "from"), whole_number(request, "to")
+        return _proof([older, newer, await self._source.consistency(older, newer)])
+
+
+class Batches:
+    """The routes over the live log: batches, and receipts under its current head."""
+
+    def __init__(self, log: Log, publication: Publication) -> None:
+        self._log = log
+        self._publication = publication
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes, which stand before those of SCRAPI."""
+        return [
+            Route("/entries/batch", self.register, methods=["POST"]),
+            Route("/entries/{id}/fresh", self.fresh, methods=["GET"]),
+        ]
+
     async def register(self, request: Request) -> Response:
         """``POST /entries/batch``: an array of statements, answered by an array of one answer for each, in order."""
         data = await read(request, CBOR, MOST_BYTES)
+        level = ack_of(request, self._publication.levels)
         try:
             batch = cbor.decode(data)
         except MalformedError as error:
@@ -52,36 +89,17 @@ class Proofs:
             raise malformed(f"send an array of at most {MAX_BATCH} byte strings, each a signed statement")
         answers = await self._log.register_many(batch)
         described = [_describe(answer, item) for answer, item in zip(answers, batch, strict=True)]
-        return Response(cbor.encode(described), HTTPStatus.OK, {"exequatur-ack": "durable"}, CBOR)
-
-    async def statement(self, request: Request) -> Response:
-        """``GET /entries/{id}/statement``: the signed statement."""
-        entry = await self._log.get(place_of(request.path_params["id"]))
-        return Response(entry.statement, HTTPStatus.OK, {"cache-control": IMMUTABLE}, COSE)
+        end = max((answer.leaf_index + 1 for answer in answers if not isinstance(answer, Refused)), default=0)
+        if level is not Ack.DURABLE:
+            level = await self._publication.reach(level, end, PATIENCE)
+        return Response(cbor.encode(described), HTTPStatus.OK, {"exequatur-ack": level}, CBOR)
 
     async def fresh(self, request: Request) -> Response:
         """``GET /entries/{id}/fresh``: a receipt under the current head."""
-        data = await self._log.fresh_receipt(await self._index(request))
-        return Response(data, HTTPStatus.OK, {"cache-control": "no-store"}, COSE)
-
-    async def tlog_proof(self, request: Request) -> Response:
-        """``GET /entries/{id}/tlog-proof``: index, path and current checkpoint as a C2SP tlog-proof."""
-        data = await self._log.tlog_proof(await self._index(request))
-        return Response(data, HTTPStatus.OK, {"cache-control": "no-store"}, "text/plain; charset=utf-8")
-
-    async def inclusion(self, request: Request) -> Response:
-        """``GET /proofs/inclusion?index=&size=``: [size, index, path]."""
-        index, size = whole_number(request, "index"), whole_number(request, "size")
-        return _proof([size, index, await self._log.inclusion(index, size)])
-
-    async def consistency(self, request: Request) -> Response:
-        """``GET /proofs/consistency?from=&to=``: [older size, newer size, path]."""
-        older, newer = whole_number(request, "from"), whole_number(request, "to")
-        return _proof([older, newer, await self._log.consistency(older, newer)])
-
-    async def _index(self, request: Request) -> int:
         place = place_of(request.path_params["id"])
-        return place if isinstance(place, int) else (await self._log.get(place)).leaf_index
+        index = place if isinstance(place, int) else (await self._log.get(place)).leaf_index
+        data = await self._log.fresh_receipt(index)
+        return Response(data, HTTPStatus.OK, {"cache-control": "no-store"}, COSE)
 
 
 def _proof(proof: list[Any]) -> Response:

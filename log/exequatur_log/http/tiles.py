@@ -13,26 +13,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from exequatur_log.errors import NotFoundError
-from exequatur_log.log import Log
-from exequatur_verifier import merkle, tiles
+from exequatur_verifier import tiles
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.tiles import Tile
 
 from .body import takes_gzip
 from .problems import not_found
 from .scrapi import IMMUTABLE
+from .source import TileSource
 
 _BYTES: Final = "application/octet-stream"
-_KEPT: Final = 512
 
 
 class Tiles:
-    """The routes over one log. Full tiles never change, so the last few hundred are kept in memory."""
+    """The routes over one source."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._full: dict[Tile, bytes] = {}
+    def __init__(self, source: TileSource) -> None:
+        self._source = source
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -43,49 +40,24 @@ class Tiles:
         ]
 
     async def checkpoint(self, _: Request) -> Response:
-        """``GET /checkpoint``: the current head as a signed note."""
-        head = await self._log.head()
+        """``GET /checkpoint``: the newest checkpoint, a signed note."""
+        data = await self._source.checkpoint()
         headers = {"cache-control": "public, max-age=1"}
-        return Response(head.note, HTTPStatus.OK, headers, "text/plain; charset=utf-8")
+        return Response(data, HTTPStatus.OK, headers, "text/plain; charset=utf-8")
 
     async def hashes(self, request: Request) -> Response:
         """``GET /tile/<level>/<number>[.p/<width>]``: that many hashes of 32 bytes."""
-        tile = _named(request)
-        data = self._full.get(tile)
-        if data is None:
-            assert tile.level is not None
-            try:
-                data = (await self._log.tile(tile.level, tile.number))[: tile.width * merkle.HASH_SIZE]
-            except NotFoundError:
-                data = b""
-            if len(data) != tile.width * merkle.HASH_SIZE:
-                raise not_found(f"{tiles.format_path(tile)} is beyond this log's tree")
-            self._keep(tile, data)
+        data = await self._source.hashes(_named(request))
         return Response(data, HTTPStatus.OK, {"cache-control": IMMUTABLE}, _BYTES)
 
     async def entries(self, request: Request) -> Response:
         """``GET /tile/entries/<number>[.p/<width>]``: that many entries, each after its length in two bytes."""
-        tile = _named(request)
-        data = self._full.get(tile)
-        if data is None:
-            start = tile.number * tiles.WIDTH
-            page = await self._log.page(start, start + tile.width)
-            if len(page) != tile.width:
-                raise not_found(f"{tiles.format_path(tile)} is beyond this log's tree")
-            data = tiles.encode_entries([entry.statement for entry in page])
-            self._keep(tile, data)
+        data = await self._source.bundle(_named(request))
         headers = {"cache-control": IMMUTABLE, "vary": "accept-encoding"}
         if takes_gzip(request):
             data = await asyncio.to_thread(gzip.compress, data, 6, mtime=0)
             headers["content-encoding"] = "gzip"
         return Response(data, HTTPStatus.OK, headers, _BYTES)
-
-    def _keep(self, tile: Tile, data: bytes) -> None:
-        if tile.width < tiles.WIDTH:
-            return
-        self._full[tile] = data
-        if len(self._full) > _KEPT:
-            del self._full[next(iter(self._full))]
 
 
 def _named(request: Request) -> Tile:
