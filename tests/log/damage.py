@@ -7,11 +7,35 @@ from pathlib import Path
 from exequatur_log import tree
 from exequatur_log.genesis import sign_genesis
 from exequatur_log.head import sign
+from exequatur_log.storage.place import Place, Postgres
 from tests.log import scene
 from tests.log.scene import KEYS, NOW
+from tests.support.postgres import query
 from tests.support.world import signer
 
+# Before what is changed by hand, in a session that fires no triggers.
+_QUIETLY = "SET session_replication_role = replica"
+
 Damage = Callable[[sqlite3.Connection], object]
+
+
+def execute(place: Place, statement: str) -> None:
+    """Run SQL as the owner of the tables may."""
+    if isinstance(place, Postgres):
+        query(place, statement)
+        return
+    connection = sqlite3.connect(place)
+    with connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def meddle(place: Place, statement: str) -> None:
+    """Change a log that may be in use, with SQL that both databases know, past its triggers."""
+    if isinstance(place, Postgres):
+        query(place, f"{_QUIETLY}; {statement}")
+    else:
+        apply(place, sql(statement))
 
 
 def apply(path: Path, damage: Damage) -> None:

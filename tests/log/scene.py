@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from exequatur_log.blocking import BlockingLog
 from exequatur_log.genesis import sign_enrolment, sign_genesis
 from exequatur_log.head import LogKeys
+from exequatur_log.storage.place import Place, Postgres
 from exequatur_verifier import merkle, receipt, statement
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import (
@@ -153,15 +153,20 @@ class Case:
         yield from (self.request, self.decision, self.authorization, self.verification, self.outcome)
 
 
-def create(path: Path, now: int = NOW) -> BlockingLog:
+def create(place: Place, now: int = NOW) -> BlockingLog:
     """Make a log with the scene's issuers enrolled, and open it."""
-    log = BlockingLog.create(path, genesis(now=now), KEYS, clock=lambda: now)
+    log = BlockingLog.create(place, genesis(now=now), KEYS, clock=lambda: now)
     log.register_many(enrolments())
     return log
 
 
-def reopen(path: Path, now: int = NOW) -> BlockingLog:
-    return BlockingLog.open(path, KEYS, clock=lambda: now)
+def reopen(place: Place, now: int = NOW) -> BlockingLog:
+    return BlockingLog.open(place, KEYS, clock=lambda: now)
+
+
+def spelled(place: Place) -> str:
+    """Return the text that ``place.parse`` takes."""
+    return place.url if isinstance(place, Postgres) else str(place)
 
 
 def check_receipt(encoded: bytes, entry: bytes, index: int) -> receipt.Receipt:

@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,12 @@ from exequatur_log.blocking import BlockingLog
 from exequatur_log.entry import Registered
 from exequatur_log.errors import NotFoundError
 from exequatur_log.log import Log
+from exequatur_log.storage.place import Place
 from exequatur_verifier import checkpoint, merkle, statement, tiles
 from exequatur_verifier.records import Kind
 from tests.data import ROOT
 from tests.log import scene
-from tests.log.scene import KEYS, RUNTIME, Case, check_receipt
+from tests.log.scene import KEYS, RUNTIME, Case, check_receipt, spelled
 
 
 def test_entries_are_found_by_index_id_subject_kind_and_key(log: BlockingLog) -> None:
@@ -37,10 +37,24 @@ def test_entries_are_found_by_index_id_subject_kind_and_key(log: BlockingLog) ->
     assert len(log.find(key_id=RUNTIME.public_key.thumbprint)) == 6
     assert len(log.find(key_id=RUNTIME.public_key.thumbprint, sub=case.sub, kind=Kind.VERIFICATION)) == 1
     assert log.find(sub="urn:scene:nobody") == []
+    assert [entry.leaf_index for entry in log.find(iss="urn:scene:owner")] == [4]
+    assert [entry.leaf_index for entry in log.find(iss="urn:scene:authority", kind=Kind.DECISION)] == [6, 11, 16]
     assert log.last_seq(RUNTIME.public_key.thumbprint) == 2
     assert log.last_seq(KEYS.receipt.public_key.thumbprint) is None
     assert log.newest_policy("urn:scene:none") is None
     assert log.enrolment(RUNTIME.public_key.thumbprint) is None
+
+
+def test_entries_are_found_by_the_time_they_were_issued(log: BlockingLog) -> None:
+    log.register_many([scene.request(iat=scene.NOW + late) for late in (20, -30, 0, 10)])
+    for since, before, indices in (
+        (scene.NOW, None, [0, 1, 2, 3, 4, 6, 7]),
+        (scene.NOW + 1, scene.NOW + 20, [7]),
+        (None, scene.NOW, [5]),
+        (scene.NOW + 21, None, []),
+    ):
+        assert [entry.leaf_index for entry in log.find(since=since, before=before)] == indices
+    assert [entry.leaf_index for entry in log.find(since=scene.NOW, start=5, limit=1, newest_first=True)] == [7]
 
 
 def test_what_is_not_there_is_not_found(log: BlockingLog) -> None:
@@ -66,14 +80,14 @@ def test_what_is_not_there_is_not_found(log: BlockingLog) -> None:
         log.tile(0, 1)
 
 
-def test_entries_stream_in_pages(log: BlockingLog, path: Path) -> None:
+def test_entries_stream_in_pages(log: BlockingLog, place: Place) -> None:
     log.register_many([scene.request() for _ in range(600)])
     assert [entry.leaf_index for entry in log.entries()] == list(range(604))
     assert [entry.leaf_index for entry in log.entries(250, 260)] == list(range(250, 260))
     assert list(log.entries(604)) == list(log.entries(5, 5)) == list(log.entries(7, 5)) == []
 
     async def stream() -> list[int]:
-        async with await Log.open(path) as reader:
+        async with await Log.open(place) as reader:
             return [entry.leaf_index async for entry in reader.entries(100, 400)]
 
     assert asyncio.run(stream()) == list(range(100, 400))
@@ -109,8 +123,8 @@ def test_every_receipt_and_proof_verifies_at_every_head(log: BlockingLog) -> Non
     assert log.tile(1, 0) == tiles.subtree_root(tiles.decode_hashes(log.tile(0, 0)))
 
 
-def test_a_head_of_one_leaf_has_an_empty_path(path: Path) -> None:
-    with BlockingLog.create(path, scene.genesis(), KEYS, clock=lambda: scene.NOW) as log:
+def test_a_head_of_one_leaf_has_an_empty_path(place: Place) -> None:
+    with BlockingLog.create(place, scene.genesis(), KEYS, clock=lambda: scene.NOW) as log:
         entry = log.get(0)
         assert check_receipt(log.receipt(0), entry.statement, 0).inclusion.path == ()
         assert log.inclusion(0, 1) == log.consistency(1, 1) == ()
@@ -141,14 +155,20 @@ def test_readers_on_several_threads_see_a_growing_log(log: BlockingLog) -> None:
     assert failures == []
 
 
-def test_a_program_that_closes_its_log_ends(path: Path) -> None:
+def test_a_program_that_closes_its_log_ends(place: Place) -> None:
     program = (
-        "import sys; from pathlib import Path; from tests.log import scene\n"
-        "with scene.create(Path(sys.argv[1])) as log: print(log.register(scene.request()).leaf_index)\n"
-        "try: scene.reopen(Path(sys.argv[1]), 0)\n"
+        "import sys; from exequatur_log.storage import place; from tests.log import scene\n"
+        "there = place.parse(sys.argv[1])\n"
+        "with scene.create(there) as log: print(log.register(scene.request()).leaf_index)\n"
+        "try: scene.reopen(there, 0)\n"
         "except Exception as error: print(type(error).__name__)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", program, spelled(place)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     assert done.stdout.split() == ["4", "FatalLogError"]

@@ -21,11 +21,15 @@ from tests.support.world import signer
 STRANGER = signer("scene stranger")
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BlockingLog, bytes]]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[BlockingLog, bytes]]:
     """A log for all tests of this file, whose subjects do not meet, and its first policy record."""
     policy = scene.policy()
-    with scene.create(tmp_path_factory.mktemp("log") / "log.db") as log:
+    in_file = request.param == "sqlite"
+    place = tmp_path_factory.mktemp("log") / "log.db" if in_file else request.getfixturevalue("server").database()
+    with scene.create(place) as log:
         log.register(policy)
         yield log, policy
 

@@ -1,6 +1,5 @@
 """Rotation of the keys that a log signs with: old receipts verify for ever, and nobody signs with retired keys."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import Code, FatalLogError, Refused
 from exequatur_log.genesis import sign_log_keys
 from exequatur_log.head import LogKeys
+from exequatur_log.storage.place import Place
 from exequatur_verifier import checkpoint, receipt, statement
 from exequatur_verifier.errors import NotProvenError
 from exequatur_verifier.keys import Algorithm, PublicKey
@@ -35,14 +35,14 @@ def log_keys(*keys: LogKeys, by: LocalSigner = scene.OPERATOR) -> bytes:
     )
 
 
-def reopen(path: Path, keys: LogKeys) -> BlockingLog:
-    return BlockingLog.open(path, keys, clock=lambda: scene.NOW)
+def reopen(place: Place, keys: LogKeys) -> BlockingLog:
+    return BlockingLog.open(place, keys, clock=lambda: scene.NOW)
 
 
-def rotate(path: Path, former: LogKeys, later: LogKeys) -> None:
-    with reopen(path, former) as log:
+def rotate(place: Place, former: LogKeys, later: LogKeys) -> None:
+    with reopen(place, former) as log:
         log.register(log_keys(former, later))
-    with reopen(path, later) as log:
+    with reopen(place, later) as log:
         log.register(log_keys(later))
 
 
@@ -55,17 +55,17 @@ def verifies(encoded: bytes, leaf: bytes, key: PublicKey) -> bool:
     return parsed.key_id == key.thumbprint
 
 
-def test_receipts_verify_for_ever_over_two_rotations(log: BlockingLog, path: Path) -> None:
+def test_receipts_verify_for_ever_over_two_rotations(log: BlockingLog, place: Place) -> None:
     """L-26: each with the key of its time and no other, byte for byte as it was first answered."""
     sent = [scene.enrolments()[0]]
     answers = [log.register(sent[0])]
     for former, later in ((scene.KEYS, SECOND), (SECOND, THIRD)):
-        rotate(path, former, later)
-        with reopen(path, later) as opened:
+        rotate(place, former, later)
+        with reopen(place, later) as opened:
             sent.append(scene.request())
             answers.append(opened.register(sent[-1]))
     generations = (scene.KEYS, SECOND, THIRD)
-    with reopen(path, THIRD) as opened:
+    with reopen(place, THIRD) as opened:
         for data, answer, own in zip(sent, answers, generations, strict=True):
             assert opened.register(data).receipt == opened.receipt(answer.leaf_index) == answer.receipt
             leaf = statement.parse(data).leaf
@@ -77,12 +77,12 @@ def test_receipts_verify_for_ever_over_two_rotations(log: BlockingLog, path: Pat
         sets = [set(identity.receipt_keys) for identity in opened.identities()]
     first, second, third = ({keys.receipt.public_key.thumbprint} for keys in generations)
     assert sets == [third, second | third, second, first | second, first]
-    assert check_file(path) == []
+    assert check_file(place) == []
 
 
-def test_checkpoints_are_signed_with_the_keys_in_force(log: BlockingLog, path: Path) -> None:
-    rotate(path, scene.KEYS, SECOND)
-    with reopen(path, SECOND) as opened:
+def test_checkpoints_are_signed_with_the_keys_in_force(log: BlockingLog, place: Place) -> None:
+    rotate(place, scene.KEYS, SECOND)
+    with reopen(place, SECOND) as opened:
         opened.register(scene.enrolments()[0])
         note = opened.head().note
         before = opened.heads(limit=1)[0].note
@@ -93,17 +93,17 @@ def test_checkpoints_are_signed_with_the_keys_in_force(log: BlockingLog, path: P
 
 
 @pytest.mark.parametrize("keys", [SECOND, SECOND._replace(receipt=scene.KEYS.receipt)])
-def test_a_log_is_not_opened_with_keys_that_are_not_in_force_yet(log: BlockingLog, path: Path, keys: LogKeys) -> None:
+def test_a_log_is_not_opened_with_keys_that_are_not_in_force_yet(log: BlockingLog, place: Place, keys: LogKeys) -> None:
     """L-04."""
     with pytest.raises(FatalLogError):
-        reopen(path, keys)
+        reopen(place, keys)
 
 
-def test_a_log_is_not_opened_with_retired_keys(log: BlockingLog, path: Path) -> None:
+def test_a_log_is_not_opened_with_retired_keys(log: BlockingLog, place: Place) -> None:
     """L-04."""
-    rotate(path, scene.KEYS, SECOND)
+    rotate(place, scene.KEYS, SECOND)
     with pytest.raises(FatalLogError):
-        reopen(path, scene.KEYS)
+        reopen(place, scene.KEYS)
 
 
 def test_the_record_that_retires_the_own_keys_is_refused(log: BlockingLog) -> None:
@@ -116,21 +116,21 @@ def test_the_record_that_retires_the_own_keys_is_refused(log: BlockingLog) -> No
     assert log.register(log_keys(scene.KEYS, SECOND)).fresh
 
 
-def test_a_process_stops_once_another_has_retired_its_keys(log: BlockingLog, path: Path) -> None:
+def test_a_process_stops_once_another_has_retired_its_keys(log: BlockingLog, place: Place) -> None:
     """L-27."""
     log.register(log_keys(scene.KEYS, SECOND))
-    with reopen(path, SECOND) as other:
+    with reopen(place, SECOND) as other:
         other.register(log_keys(SECOND))
     with pytest.raises(FatalLogError):
         log.register(scene.enrolments()[0])
 
 
-def test_a_process_goes_on_while_another_signs_with_keys_that_were_added(log: BlockingLog, path: Path) -> None:
+def test_a_process_goes_on_while_another_signs_with_keys_that_were_added(log: BlockingLog, place: Place) -> None:
     log.register(log_keys(scene.KEYS, SECOND))
-    with reopen(path, SECOND) as other:
+    with reopen(place, SECOND) as other:
         assert other.register(scene.enrolments()[0]).fresh
     assert log.register(scene.enrolments()[1]).fresh
-    assert check_file(path) == []
+    assert check_file(place) == []
 
 
 def test_only_the_operator_replaces_the_keys_of_a_log(log: BlockingLog) -> None:

@@ -1,9 +1,7 @@
 """Group commit: who waits together is committed together, nobody early, and a retry gets its first receipt."""
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +13,9 @@ from exequatur_log.fsck import fsck
 from exequatur_log.log import Log
 from exequatur_log.storage import writer
 from exequatur_log.storage.connection import Connection
+from exequatur_log.storage.place import Place
 from exequatur_verifier import cose
-from tests.log import scene
+from tests.log import damage, scene
 from tests.log.scene import KEYS, NOW, check_receipt
 
 # FIPS 186-5: the order of the group of P-256.
@@ -33,15 +32,15 @@ class Time:
         return self.now
 
 
-def on_a_log(path: Path, work: Callable[[Log, Time], Awaitable[None]]) -> None:
-    """Run ``work`` on a fresh log with the scene's issuers, then check the whole file."""
+def on_a_log(place: Place, work: Callable[[Log, Time], Awaitable[None]]) -> None:
+    """Run ``work`` on a fresh log with the scene's issuers, then check the whole of it."""
 
     async def run() -> None:
         time = Time()
-        async with await Log.create(path, scene.genesis(), KEYS, clock=time) as log:
+        async with await Log.create(place, scene.genesis(), KEYS, clock=time) as log:
             await log.register_many(scene.enrolments())
             await work(log, time)
-        assert await fsck(path) == []
+        assert await fsck(place) == []
 
     asyncio.run(run())
 
@@ -58,7 +57,7 @@ def registered(answers: Sequence[Answer]) -> list[Registered]:
     return [answer for answer in answers if isinstance(answer, Registered)]
 
 
-def test_callers_at_once_get_contiguous_indices_and_share_heads(path: Path) -> None:
+def test_callers_at_once_get_contiguous_indices_and_share_heads(place: Place) -> None:
     # L-11 L-14
     async def work(log: Log, _: Time) -> None:
         entries = [scene.request() for _ in range(200)]
@@ -70,10 +69,10 @@ def test_callers_at_once_get_contiguous_indices_and_share_heads(path: Path) -> N
             assert await log.receipt(answer.leaf_index) == answer.receipt
         assert len(await log.heads(after=4)) < 20
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_one_head_signs_one_batch(path: Path) -> None:
+def test_one_head_signs_one_batch(place: Place) -> None:
     # L-15
     async def work(log: Log, _: Time) -> None:
         answers = registered(await log.register_many([scene.request() for _ in range(300)]))
@@ -81,10 +80,10 @@ def test_one_head_signs_one_batch(path: Path) -> None:
         assert len(signed) == 1
         assert [head.size for head in await log.heads()] == [1, 4, 304]
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_more_than_the_queue_holds_is_registered_in_turns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_the_queue_holds_is_registered_in_turns(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, most in (("MAX_BATCH", 32), ("MAX_WAITING", 64), ("_TICKET", 16)):
         monkeypatch.setattr(sequencer, name, most)
 
@@ -95,10 +94,10 @@ def test_more_than_the_queue_holds_is_registered_in_turns(path: Path, monkeypatc
         assert (await log.head()).size == 204
         assert len(await log.heads()) >= 2 + 200 // 32
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_the_same_bytes_get_the_same_receipt_for_ever(path: Path) -> None:
+def test_the_same_bytes_get_the_same_receipt_for_ever(place: Place) -> None:
     # L-05 B-04
     entries = [scene.request() for _ in range(20)]
     first: list[Registered] = []
@@ -118,8 +117,8 @@ def test_the_same_bytes_get_the_same_receipt_for_ever(path: Path) -> None:
         with pytest.raises(Refused):
             await log.register(scene.request())
 
-    on_a_log(path, work)
-    with scene.reopen(path, NOW + 10**7) as log:
+    on_a_log(place, work)
+    with scene.reopen(place, NOW + 10**7) as log:
         for entry, answer in zip(entries, first, strict=True):
             assert log.receipt(answer.leaf_index) == answer.receipt
             assert log.register(entry) == answer._replace(fresh=False)
@@ -127,7 +126,7 @@ def test_the_same_bytes_get_the_same_receipt_for_ever(path: Path) -> None:
             check_receipt(log.fresh_receipt(answer.leaf_index), entry, answer.leaf_index)
 
 
-def test_the_same_record_under_another_signature_is_a_conflict(path: Path) -> None:
+def test_the_same_record_under_another_signature_is_a_conflict(place: Place) -> None:
     # L-01 L-06 C-10
     async def work(log: Log, _: Time) -> None:
         entry, other = scene.request(), scene.request()
@@ -144,10 +143,10 @@ def test_the_same_record_under_another_signature_is_a_conflict(path: Path) -> No
         assert two.leaf_index == one.leaf_index
         assert three == one._replace(fresh=False)
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_a_refusal_does_not_disturb_its_batch(path: Path) -> None:
+def test_a_refusal_does_not_disturb_its_batch(place: Place) -> None:
     async def work(log: Log, _: Time) -> None:
         answers = await log.register_many([scene.request(), b"not a statement", scene.request()])
         assert [getattr(answer, "leaf_index", None) for answer in answers] == [4, None, 5]
@@ -155,10 +154,10 @@ def test_a_refusal_does_not_disturb_its_batch(path: Path) -> None:
         assert isinstance((await log.register_many([b"no"]))[0], Refused)
         assert await log.head() == before
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_a_caller_that_gives_up_does_not_disturb_the_batch(path: Path) -> None:
+def test_a_caller_that_gives_up_does_not_disturb_the_batch(place: Place) -> None:
     async def work(log: Log, _: Time) -> None:
         entries = [scene.request() for _ in range(30)]
         tasks = [asyncio.create_task(log.register(entry)) for entry in entries]
@@ -172,10 +171,10 @@ def test_a_caller_that_gives_up_does_not_disturb_the_batch(path: Path) -> None:
                 check_receipt(answer.receipt, entry, answer.leaf_index)
         assert len(registered(await log.register_many(entries))) == 30
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_a_deadline_that_cannot_be_met_is_refused_at_once(path: Path) -> None:
+def test_a_deadline_that_cannot_be_met_is_refused_at_once(place: Place) -> None:
     async def work(log: Log, _: Time) -> None:
         entry = scene.request()
         with pytest.raises(Refused) as caught:
@@ -184,10 +183,10 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once(path: Path) -> None:
         assert caught.value.retry_after is not None
         assert (await log.register(entry, deadline=60)).fresh
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_a_deadline_that_passes_in_the_queue_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_that_passes_in_the_queue_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(log: Log, _: Time) -> None:
         assert log._sequencer is not None
         late = log._sequencer._enqueue([scene.request()], asyncio.get_running_loop().time() - 1)
@@ -197,10 +196,10 @@ def test_a_deadline_that_passes_in_the_queue_is_refused(path: Path, monkeypatch:
         assert isinstance(answer, Refused)
         assert answer.code is Code.BUSY
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_a_full_queue_is_refused_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_is_refused_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequencer, "MAX_WAITING", 4)
 
     async def work(log: Log, _: Time) -> None:
@@ -208,10 +207,10 @@ def test_a_full_queue_is_refused_at_once(path: Path, monkeypatch: pytest.MonkeyP
         codes = [answer.code for answer in answers if isinstance(answer, Refused)]
         assert codes == [Code.BUSY, Code.BUSY]
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_closing_finishes_what_waits(path: Path) -> None:
+def test_closing_finishes_what_waits(place: Place) -> None:
     async def work(log: Log, _: Time) -> None:
         assert log._sequencer is not None
         tasks = [asyncio.create_task(log.register(scene.request())) for _ in range(20)]
@@ -221,10 +220,10 @@ def test_closing_finishes_what_waits(path: Path) -> None:
         with pytest.raises(ValueError, match="closed"):
             await log.register(scene.request())
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_a_clock_that_fell_behind_registers_nothing_but_answers_retries(path: Path) -> None:
+def test_a_clock_that_fell_behind_registers_nothing_but_answers_retries(place: Place) -> None:
     # L-14
     async def work(log: Log, time: Time) -> None:
         entry = scene.request()
@@ -239,11 +238,11 @@ def test_a_clock_that_fell_behind_registers_nothing_but_answers_retries(path: Pa
         assert caught.value.code is Code.CLOCK_BEHIND
         assert (await log.register(entry)).receipt == first.receipt
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
 @pytest.mark.parametrize("persisted", [False, True], ids=["failed", "failed but persisted"])
-def test_an_unknown_commit_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch, *, persisted: bool) -> None:
+def test_an_unknown_commit_is_read_again(place: Place, monkeypatch: pytest.MonkeyPatch, *, persisted: bool) -> None:
     # L-12
     real, failures = writer.commit, [StorageError("the disk went away")]
 
@@ -265,50 +264,41 @@ def test_an_unknown_commit_is_read_again(path: Path, monkeypatch: pytest.MonkeyP
         # What was discarded has left nothing behind: the chain of policies goes on from what stands.
         assert (await log.register(scene.policy(2, policy))).fresh
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
-def test_a_database_that_keeps_failing_is_unavailable_and_recovers(path: Path) -> None:
+def test_a_database_that_keeps_failing_is_unavailable_and_recovers(place: Place) -> None:
     # L-12
     async def work(log: Log, _: Time) -> None:
         await log.register(scene.request())
-        other = sqlite3.connect(path)
-        with other:
-            other.execute("CREATE TRIGGER broken BEFORE INSERT ON heads BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        damage.execute(place, "ALTER TABLE heads RENAME TO broken")
         entry = scene.request()
         with pytest.raises(Refused) as caught:
             await log.register(entry)
         assert caught.value.code is Code.UNAVAILABLE
-        with other:
-            other.execute("DROP TRIGGER broken")
-        other.close()
+        damage.execute(place, "ALTER TABLE broken RENAME TO heads")
         assert (await log.register(entry)).leaf_index == 5
 
-    on_a_log(path, work)
+    on_a_log(place, work)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE head SET root = zeroblob(32)",
-        "UPDATE head SET signature = zeroblob(64)",
-        "UPDATE head SET edge = zeroblob(32)",
+        "UPDATE head SET root = (SELECT leaf_hash FROM entries WHERE leaf_index = 0)",
+        "UPDATE head SET signature = substr(note, 1, 64)",
+        "UPDATE head SET edge = (SELECT leaf_hash FROM entries WHERE leaf_index = 0)",
         "UPDATE head SET size = 3",
-        "UPDATE head SET size = 5, edge = edge || zeroblob(32)",
+        "UPDATE head SET size = 5, edge = (SELECT substr(hashes, 1, 64) FROM tiles WHERE level = 0)",
         "DELETE FROM head",
     ],
 )
-def test_a_head_that_is_not_the_one_seen_stops_the_log(path: Path, change: str) -> None:
+def test_a_head_that_is_not_the_one_seen_stops_the_log(place: Place, change: str) -> None:
     # L-16
     async def run() -> None:
-        async with await Log.create(path, scene.genesis(), KEYS, clock=lambda: NOW) as log:
+        async with await Log.create(place, scene.genesis(), KEYS, clock=lambda: NOW) as log:
             await log.register_many(scene.enrolments())
-            other = sqlite3.connect(path)
-            with other:
-                for trigger in ("head_grow", "head_stay"):
-                    other.execute(f"DROP TRIGGER {trigger}")
-                other.execute(change.replace("edge || zeroblob(32)", "CAST(edge || zeroblob(32) AS BLOB)"))
-            other.close()
+            damage.meddle(place, change)
             waiting = [log.register(scene.request()) for _ in range(3)]
             answers = await asyncio.gather(*waiting, return_exceptions=True)
             assert all(isinstance(answer, FatalLogError) for answer in answers), answers
@@ -318,10 +308,10 @@ def test_a_head_that_is_not_the_one_seen_stops_the_log(path: Path, change: str) 
     asyncio.run(run())
 
 
-def test_a_proof_that_does_not_hold_is_never_answered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proof_that_does_not_hold_is_never_answered(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     # L-11
     async def run() -> None:
-        async with await Log.create(path, scene.genesis(), KEYS, clock=lambda: NOW) as log:
+        async with await Log.create(place, scene.genesis(), KEYS, clock=lambda: NOW) as log:
             await log.register_many(scene.enrolments())
             monkeypatch.setattr(tree, "path", lambda *_: [bytes(32)] * 3)
             with pytest.raises(FatalLogError):
@@ -331,11 +321,11 @@ def test_a_proof_that_does_not_hold_is_never_answered(path: Path, monkeypatch: p
     asyncio.run(run())
 
 
-def test_reading_needs_no_keys_and_cannot_register(path: Path) -> None:
-    scene.create(path).close()
+def test_reading_needs_no_keys_and_cannot_register(place: Place) -> None:
+    scene.create(place).close()
 
     async def run() -> None:
-        async with await Log.open(path) as log:
+        async with await Log.open(place) as log:
             assert (await log.head()).size == 4
             with pytest.raises(ValueError, match="reading"):
                 await log.register(scene.request())

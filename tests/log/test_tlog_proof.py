@@ -1,7 +1,6 @@
 """tlog-proof files: what the log exports, read back and verified, and each thing flipped (C2SP tlog-proof)."""
 
 import base64
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -74,6 +73,6 @@ def test_whatever_is_written_is_read_the_same(index: int, path: list[bytes], not
     assert tlog_proof.decode(tlog_proof.encode(index, path, note)) == (index, tuple(path), note)
 
 
-def test_an_entry_that_is_not_there_has_no_proof(log: BlockingLog, path: Path) -> None:
+def test_an_entry_that_is_not_there_has_no_proof(log: BlockingLog) -> None:
     with pytest.raises(ExequaturError):
         log.tlog_proof(4)

@@ -6,15 +6,17 @@ idea of who it is depends on that. Durability settings are as they ought to be.
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from exequatur_log.storage.place import Postgres
 
@@ -92,26 +94,16 @@ class Server:
             self._process.wait()
             self._process = None
 
-    def query(self, sql: str, database: str = "postgres") -> str:
-        """Run SQL as its owner, outside of any log."""
-        done = subprocess.run(
-            [_binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self._url(database)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def database(self, template: Postgres | None = None) -> Postgres:
+    def database(self, template: Postgres | None = None, options: str = "") -> Postgres:
         """Return the place of a new database, empty or like another."""
         name = f"log{next(_names)}"
         like = "template0" if template is None else name_of(template)
-        self.query(f"CREATE DATABASE {name} TEMPLATE {like} STRATEGY file_copy")
-        return Postgres(self._url(name))
+        query(self.place("postgres"), f"CREATE DATABASE {name} TEMPLATE {like}{options}")
+        return self.place(name)
 
-    def _url(self, database: str) -> str:
-        return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+    def place(self, name: str) -> Postgres:
+        """Return the place of the database of that name."""
+        return Postgres(f"postgresql://{_USER}@127.0.0.1:{self.port}/{name}?sslmode=disable")
 
     def _ready(self) -> bool:
         return (
@@ -129,5 +121,26 @@ def name_of(place: Postgres) -> str:
     return found[1]
 
 
-def discard(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def query(place: Postgres, sql: str) -> str:
+    """Run SQL as the owner of the database, outside of any log, and return what it answers."""
+    done = subprocess.run(
+        [_binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, place.url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SQLError(done.stderr)
+    return done.stdout
+
+
+class SQLError(Exception):
+    """The server refused the statement."""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for every test of the session; who would harm it starts one of its own."""
+    running = Server(tmp_path_factory.mktemp("postgres"))
+    yield running
+    running.stop()
