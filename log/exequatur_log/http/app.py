@@ -23,7 +23,7 @@ from exequatur_log.publish.publication import Publication
 
 from . import lookup
 from .health import Health, Settings
-from .metrics import Metrics
+from .metrics import Metrics, Requests
 from .problems import HANDLERS, answered
 from .proofs import Batches, Proofs
 from .scrapi import Scrapi
@@ -81,7 +81,7 @@ def _plain(scrapi: Scrapi, batches: Batches, tiles: Tiles) -> Mapping[tuple[str,
 class Counted:
     """Counts each request, notes in the journal what was refused or went wrong, and answers the plain ones itself."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, plain: Mapping[tuple[str, str], Handler] = NONE) -> None:
+    def __init__(self, app: ASGIApp, metrics: Requests, plain: Mapping[tuple[str, str], Handler] = NONE) -> None:
         self._app = app
         self._metrics = metrics
         self._plain = plain

@@ -18,6 +18,11 @@ async def read(request: Request, media_type: str, most: int) -> bytes:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != media_type:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", f"send {media_type}")
+    return await read_any(request, most)
+
+
+async def read_any(request: Request, most: int) -> bytes:
+    """Return the body of any media type, as ``read``."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most)

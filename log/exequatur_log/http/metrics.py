@@ -9,8 +9,8 @@ from exequatur_log.publish.publication import Publication
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
-    """A registry of its own, so that several logs in one process do not meet. ``observe`` is for ``Log.open``."""
+class Requests:
+    """A registry of its own, so that several services in one process do not meet, and the requests to one of them."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -20,6 +20,18 @@ class Metrics:
         self._latency = Histogram(
             "exequatur_http_seconds", "Until the answer", ["route"], buckets=_SECONDS, registry=self._registry
         )
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request. ``route`` names what answered, never the path asked for, of which there is no end."""
+        self._requests.labels(route, str(status)).inc()
+        self._latency.labels(route).observe(seconds)
+
+
+class Metrics(Requests):
+    """The metrics of one log. ``observe`` is for ``Log.open``."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._stages = Histogram(
             "exequatur_stage_seconds", "A batch in a stage", ["stage"], buckets=_SECONDS, registry=self._registry
         )
@@ -46,11 +58,6 @@ class Metrics:
         """Count a batch in a stage."""
         self._stages.labels(stage).observe(seconds)
         self._statements.labels(stage).inc(statements)
-
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count a request. ``route`` names what answered, never the path asked for, of which there is no end."""
-        self._requests.labels(route, str(status)).inc()
-        self._latency.labels(route).observe(seconds)
 
     def render(self, publication: Publication, *, waiting: int, size: int, time: int, age: int) -> bytes:
         """Return the text format, with queue, head (``time`` in unix seconds) and publication as they are now."""

@@ -24,11 +24,13 @@ from exequatur_log.publish.mirror import Mirror
 from exequatur_log.publish.publication import Prepare, Publication, nothing
 from exequatur_log.quota import Quota, Rate
 from exequatur_log.storage.place import Place
+from exequatur_log.witness.cosigner import Cosigner
 
 from .app import DEFAULTS, create_app
 from .health import Settings
 from .metrics import Metrics
 from .reader import create_reader
+from .witness import create_witness
 
 _GRACE: Final = 30
 _BACKLOG: Final = 2048
@@ -79,6 +81,13 @@ async def serve_published(
 ) -> None:
     """Serve what is published of a log; ``started`` is called when it answers, with how to stop it from within."""
     await _run(create_reader(mirror), listener, started)
+
+
+async def serve_witness(
+    cosigner: Cosigner, listener: socket.socket, started: Callable[[Callable[[], None]], None]
+) -> None:
+    """Serve a witness; ``started`` is called as by ``serve_published``. Its memory stays open."""
+    await _run(create_witness(cosigner), listener, started)
 
 
 async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callable[[], None]], None]) -> None:

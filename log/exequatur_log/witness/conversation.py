@@ -71,16 +71,9 @@ class Party:
 
     async def ask(self, asked: Asked, told: Told, seconds: float) -> None:
         """Ask for cosignatures, and tell what came of it, within so many seconds, and as many to look for evidence."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._converse(asked, told)
+        outcome = await self._outcome(asked, told, seconds)
+        if outcome is None:
             return
-        except _Stop as stop:
-            outcome = stop.outcome
-        except (TimeoutError, httpx2.TimeoutException):
-            outcome = Outcome(Word.SLOW, f"no answer in {seconds:g} s")
-        except _BROKEN as error:
-            outcome = Outcome(Word.DOWN, f"{type(error).__name__}: {error}")
         # Told before it is looked into, so that it is not lost when nobody waits for that.
         told.outcomes.update(dict.fromkeys(self._keys, outcome))
         if outcome.word in _SUSPICIOUS:
@@ -91,6 +84,19 @@ class Party:
                 return
             told.outcomes.update(dict.fromkeys(self._keys, outcome))
 
+    async def _outcome(self, asked: Asked, told: Told, seconds: float) -> Outcome | None:
+        """Return why there are no cosignatures from here, or ``None`` if they, or what is wrong with them, is told."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._converse(asked, told)
+        except _Stop as stop:
+            return stop.outcome
+        except (TimeoutError, httpx2.TimeoutException):
+            return Outcome(Word.SLOW, f"no answer in {seconds:g} s")
+        except _BROKEN as error:
+            return Outcome(Word.DOWN, f"{type(error).__name__}: {error}")
+        return None
+
     async def _converse(self, asked: Asked, told: Told) -> None:
         (origin, size, _), known = asked.checkpoint, self._sizes.get(asked.checkpoint.origin, 0)
         old = known if known <= size else 0
@@ -100,7 +106,8 @@ class Party:
                 if old < known:
                     raise _Stop(Outcome(Word.FORGOT, f"it cosigned {known} entries before, and now {size}", size=old))
                 self._take(asked, body, told)
-                self._sizes[origin] = size
+                if any(name in told.lines for name in self._keys):
+                    self._sizes[origin] = size
                 return
             if status == 422:
                 raise _Stop(Outcome(Word.INCONSISTENT, _said(body)))

@@ -5,7 +5,7 @@ only after its COMMIT. Two requests, or two processes on one memory, can therefo
 Times are the clock's and never go back for a log; a clock behind them by more than the leeway stops the witness.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from exequatur_verifier.signing import Signer
 
 from . import wire
 from .decide import GRANTED, Held, authenticate, decide, own_time
-from .evidence import Evidence
+from .evidence import Evidence, Kind
 from .memory import Memory, MemoryUnavailableError, Transaction
 
 LEEWAY: Final = 10
@@ -46,6 +46,24 @@ class Answer(NamedTuple):
     status: HTTPStatus
     body: bytes
     media_type: str = _TEXT
+
+
+class Status(NamedTuple):
+    """What a witness knows: keys of logs, what it cosigned last, how much evidence it has by origin and kind.
+
+    ``lost`` says that its memory was found to be an old copy.
+    """
+
+    log_keys: list[NoteKey]
+    held: list[Held]
+    evidence: Mapping[tuple[str, Kind], int]
+    lost: bool
+
+
+def status_of(memory: Memory) -> Status:
+    """Return what the memory of a witness holds."""
+    with memory.transaction() as transaction:
+        return Status(transaction.log_keys(), transaction.held(), transaction.count_evidence(), transaction.is_lost())
 
 
 def cosigning(name: str, signer: Signer) -> Cosigning:
@@ -97,6 +115,10 @@ class Cosigner:
             return _said(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except (MemoryUnavailableError, OSError):
             return _said(HTTPStatus.SERVICE_UNAVAILABLE, "the witness cannot reach its memory or its keys")
+
+    def status(self) -> Status:
+        """Return what is known."""
+        return status_of(self._memory)
 
     def latest(self, name: str) -> bytes | None:
         """Return the note that was cosigned last for the log whose origin has that SHA-256, in hexadecimal."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Final, NamedTuple, Self
 from urllib.parse import quote
 
@@ -107,6 +108,11 @@ class Transaction:
             for number, origin, kind, seen, held, presented, proof in self._connection.execute(query)
         ]
 
+    def count_evidence(self) -> dict[tuple[str, Kind], int]:
+        """Return how much evidence there is, by origin and kind."""
+        query = "SELECT origin, kind, count(*) FROM evidence GROUP BY origin, kind"
+        return {(origin, Kind(kind)): count for origin, kind, count in self._connection.execute(query)}
+
     def lose(self, origin: str, own_time: int, presented: bytes) -> None:
         """Write down that this memory is older than what the witness has signed."""
         self._connection.execute("INSERT INTO lost VALUES (?, ?, ?)", (origin, own_time, presented))
@@ -117,7 +123,7 @@ class Transaction:
 
 
 class Memory:
-    """An open memory, used by one thread at a time. Close it."""
+    """An open memory, used by one thread at a time. Close it, or use it as a context manager."""
 
     def __init__(self, path: Path, lock: int) -> None:
         """For ``create`` and ``open`` only."""
@@ -167,6 +173,14 @@ class Memory:
             memory.close()
             raise
         return memory
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close; the last to do so folds the write-ahead log in, which is why it happens under the lock."""
