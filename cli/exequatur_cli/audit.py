@@ -18,6 +18,7 @@ from exequatur_gate import home as runtime_home
 from exequatur_gate import spool
 from exequatur_gate.state import State, StateUnavailableError
 from exequatur_issuer import replay
+from exequatur_log import settings as log_settings
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import LogError, NotFoundError
 from exequatur_verifier import merkle, receipt, statement
@@ -78,12 +79,13 @@ def audit(path: Path, progress: Progress = lambda *_: None) -> Report:
     Reads only; raises ``ExequaturError``.
     """
     trust = parse_trust((path / "trust.toml").read_bytes())
+    place = log_settings.place(log_settings.read(path / "log.toml"), path)
     faults = [
         Finding(fault.code, fault.leaf_index, None, fault.detail)
-        for fault in check_file(path / "log.db", lambda done, total: progress("log", done, total))
+        for fault in check_file(place, lambda done, total: progress("log", done, total))
     ]
     try:
-        with BlockingLog.open(path / "log.db") as log:
+        with BlockingLog.open(place) as log:
             return _audit(path, log, trust, faults, progress)
     except LogError as error:
         # A log that cannot be read any further is a finding too, and the last one.

@@ -14,6 +14,7 @@ from exequatur_issuer.signer import create_key
 from exequatur_issuer.starter import starter_policy
 from exequatur_log import genesis
 from exequatur_log.blocking import BlockingLog
+from exequatur_log.storage import place
 from exequatur_verifier import statement
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import Kind
@@ -46,14 +47,21 @@ class NotEmptyError(FileExistsError):
     """A home is founded in a directory of its own."""
 
 
-def found(path: Path, *, leeway: int = 60) -> Founded:
-    """Make a home at ``path``, which must not exist or be empty. An unfinished one is left to look at."""
+def found(path: Path, *, leeway: int = 60, database: str | None = None) -> Founded:
+    """Make a home at ``path``, which must not exist or be empty. An unfinished one is left to look at.
+
+    ``database`` is the URL of the log's database, if that is not a file of the home; raises ``MalformedError``.
+    """
+    if database is not None:
+        place.parse(database)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     if any(path.iterdir()):
         raise NotEmptyError(f"{path} is not empty; a home is founded in a directory of its own")
     name = secrets.token_hex(4)
     passphrase = _make_keys(path / "keys")
+    if database is not None:
+        write(path / "log.toml", f'database = "{database}"\n'.encode())
     with Home(path, passphrase) as home:
         first = _create_log(home, f"exequatur.local/{name}", now())
         _enrol_roles(home, name)
@@ -76,7 +84,7 @@ def _create_log(home: Home, origin: str, time: int) -> bytes:
     """Create the log and return the record id of its genesis."""
     keys = home.log_keys(f"https://{origin}", origin)
     first = genesis.sign_genesis(home.signer("operator"), keys, now=time, unique=unique())
-    BlockingLog.create(home.log_path, first, keys).close()
+    BlockingLog.create(home.log_place, first, keys).close()
     return statement.parse(first).id
 
 

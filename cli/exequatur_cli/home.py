@@ -4,6 +4,7 @@ trust.toml      what the runtime believes          keys/*.pem       one encrypte
 authority.toml  the issuer's settings              keys/passphrase  made by ``init``, when no other is used
 policy/         the policy set, as its owner writes it
 log.db          the embedded log                   content/         what replay needs and the log does not hold
+log.toml        where the log lies instead, and how its heads become public
 state.db        the runtime's memory and spool     journal.db       what the authority signed, before it was sent
 """
 
@@ -23,8 +24,12 @@ from exequatur_issuer.content import ContentStore
 from exequatur_issuer.decide import InForce
 from exequatur_issuer.journal import Journal
 from exequatur_issuer.publish import load_in_force
+from exequatur_log import settings as log_settings
 from exequatur_log.blocking import BlockingLog
 from exequatur_log.head import LogKeys
+from exequatur_log.publish.preparation import check_directory, checkpoint_of
+from exequatur_log.settings import Settings as LogSettings
+from exequatur_log.storage.place import Place
 from exequatur_verifier import statement
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import Kind
@@ -91,19 +96,37 @@ class Home:
         """Return the keys of the embedded log."""
         return LogKeys(self.signer("receipts"), self.signer("checkpoints"), iss, origin)
 
+    @cached_property
+    def log_settings(self) -> LogSettings:
+        """Where the log lies, and how its heads become public."""
+        return log_settings.read(self.path / "log.toml")
+
     @property
-    def log_path(self) -> Path:
-        """Where the embedded log lies."""
-        return self.path / "log.db"
+    def log_place(self) -> Place:
+        """Where the log lies."""
+        return log_settings.place(self.log_settings, self.path)
 
     @property
     def log(self) -> BlockingLog:
-        """The embedded log, opened for appending at first use."""
+        """The log, opened for appending at first use, if what a directory has of it is this log's."""
         if self._log is None:
-            with BlockingLog.open(self.log_path) as reading:
+            with BlockingLog.open(self.log_place) as reading:
                 names = reading.identity
-            self._log = BlockingLog.open(self.log_path, self.log_keys(names.iss, names.origin))
+            log = BlockingLog.open(self.log_place, self.log_keys(names.iss, names.origin))
+            try:
+                log.run(lambda opened: check_directory(opened, self.log_settings, self.path))
+            except BaseException:
+                log.close()
+                raise
+            self._log = log
         return self._log
+
+    def checkpoint(self, size: int) -> bytes | None:
+        """Return the checkpoint of the head of that size, if one was signed; with cosignatures, if there are witnesses.
+
+        Witnesses are asked now unless a quorum has cosigned it before. What they leave open is the verifier's to judge.
+        """
+        return self.log.run(lambda log: checkpoint_of(log, size, self.log_settings, self.path, now))
 
     @property
     def journal(self) -> Journal:
@@ -117,7 +140,7 @@ class Home:
         return Authority(
             iss=self.settings.authority.iss,
             signer=self.signer("authority"),
-            log=AuthorityLog(self.log),
+            log=AuthorityLog(self.log, self.checkpoint),
             content=self.content,
             journal=self.journal,
             policy=self.policy_in_force(now),

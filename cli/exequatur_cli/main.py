@@ -39,6 +39,7 @@ COMMANDS: Final = (
     "run",
     "serve",
     "verify",
+    "witness",
 )
 
 
@@ -82,6 +83,11 @@ def with_home(function: Any) -> Any:
         callback=_set_home,
         help="The home to work in.",
     )
+    return home(with_json(function))
+
+
+def with_json(function: Any) -> Any:
+    """Give a command that works in no home ``--json``."""
     json = click.option(
         "--json",
         is_flag=True,
@@ -90,7 +96,7 @@ def with_home(function: Any) -> Any:
         callback=_set_json,
         help="Report one JSON object on stdout.",
     )
-    return home(json(function))
+    return json(function)
 
 
 def output_of(ctx: click.Context) -> Output:

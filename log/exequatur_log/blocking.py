@@ -6,7 +6,7 @@ outlive an engine that was not disposed of, and the process would never end.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -73,6 +73,10 @@ class BlockingLog:
     def identities(self) -> list[Identity]:
         """As ``Log.identities``."""
         return self._loop.run(self._log.identities())
+
+    def run(self, work: Callable[[Log], Coroutine[Any, Any, T]]) -> T:
+        """Return what ``work`` makes of the log, in the log's own event loop."""
+        return self._loop.run(work(self._log))
 
     def close(self) -> None:
         """As ``Log.close``; ends the thread."""

@@ -6,6 +6,7 @@
         │   └── Conflict       the same record stands already, under other signature bytes
         ├── NotFoundError      no such entry, or a size that the tree never had
         ├── StorageError       the database failed; what was not confirmed is not known to be stored
+        ├── NotWitnessedError  a checkpoint was cosigned by no quorum of witnesses, and waits for it
         ├── StoreError         where the log is published does not answer, or is not fit for it
         ├── DifferingRewriteError  what is published is not what the log holds; it is not replaced
         └── FatalLogError      what is stored is not what was signed; this process must stop using the log
@@ -74,6 +75,10 @@ class NotFoundError(LogError):
 
 class StorageError(LogError):
     """The database failed or refused. Whether what was not confirmed before is stored, is unknown."""
+
+
+class NotWitnessedError(LogError):
+    """No quorum of witnesses has cosigned a checkpoint yet: which of them answered what."""
 
 
 class StoreError(LogError):

@@ -26,6 +26,14 @@ class SignedHead(NamedTuple):
     note: bytes
 
 
+class WitnessedHead(NamedTuple):
+    """The checkpoint of a head with the lines of a quorum of witnesses, and since when they are one (unix seconds)."""
+
+    size: int
+    time: int
+    note: bytes
+
+
 class LogKeys(NamedTuple):
     """What a log signs with, and the names it signs under. The key name of its checkpoints is the origin."""
 

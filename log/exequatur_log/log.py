@@ -30,7 +30,7 @@ from .entry import (
 )
 from .errors import FatalLogError, NotFoundError, Refused
 from .genesis import check_keys, read_genesis
-from .head import Identity, LogKeys, SignedHead
+from .head import Identity, LogKeys, SignedHead, WitnessedHead
 from .intake import Intake, KeyName
 from .observe import Observe, ignore
 from .quota import Quota
@@ -154,6 +154,11 @@ class Log:
         """Raise ``FatalLogError`` if this log has stopped registering."""
         if self._sequencer is not None and self._sequencer.fatal is not None:
             raise self._sequencer.fatal
+
+    def stop(self, error: FatalLogError) -> None:
+        """Register nothing any more: the log contradicts what is known of it elsewhere."""
+        if self._sequencer is not None:
+            self._sequencer.stop(error)
 
     async def checked_head(self) -> SignedHead:
         """Return the current head, its signatures checked with the keys in force; raise ``FatalLogError``."""
@@ -314,22 +319,16 @@ class Log:
             found = await queries.newest(connection, [key_series(key_id)])
         return found[0] if found else None
 
-    async def keep_witnessed(self, size: int, note: bytes) -> None:
-        """Keep the note of the head of that size with the cosignatures gathered on it; the first one stands.
-
-        The caller has verified the note; nothing of the tree changes.
-        """
+    async def keep_witnessed(self, head: WitnessedHead) -> None:
+        """Keep a checkpoint that a quorum cosigned, as the caller has verified. Nothing of the tree changes."""
         async with self._database.annotate() as connection:
-            await writer.keep_witnessed(connection, size, note)
+            await writer.keep_witnessed(connection, head)
             await writer.commit(connection)
 
-    async def witnessed(self, size: int | None = None) -> tuple[int, bytes] | None:
-        """Return the size and the note of a head whose cosignatures are kept; of the largest, if no size is given."""
+    async def witnessed(self, size: int | None = None) -> WitnessedHead | None:
+        """Return the checkpoint of that size, or the largest, that a quorum cosigned, as it was cosigned last."""
         async with self._database.read() as connection:
-            if size is None:
-                return await queries.newest_witnessed(connection)
-            note = await queries.witnessed(connection, size)
-        return None if note is None else (size, note)
+            return await queries.witnessed(connection, size)
 
     def _appending(self) -> Sequencer:
         if self._sequencer is None:

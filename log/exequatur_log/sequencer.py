@@ -81,6 +81,10 @@ class Sequencer:
         """What stopped the log, if anything did."""
         return self._fatal
 
+    def stop(self, error: FatalLogError) -> None:
+        """Register nothing any more, for a reason that was found elsewhere."""
+        self._stop((), error)
+
     async def close(self) -> None:
         """Refuse what comes from now on, finish what is waiting, and end."""
         self._closing = True

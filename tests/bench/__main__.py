@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import airline, auditing, proofs, registration, serving, startup, table, verification
+from tests.bench import airline, auditing, capacity, proofs, registration, serving, startup, table, verification
 from tests.bench.table import Row
 from tests.data import ROOT
 
@@ -19,6 +19,7 @@ SUBJECTS: dict[str, Callable[..., list[Row]]] = {
     "verify": verification.measure,
     "register": registration.measure,
     "serve": serving.measure,
+    "capacity": capacity.measure,
     "prove": proofs.measure,
     "start": startup.measure,
     "audit": auditing.measure,

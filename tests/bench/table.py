@@ -85,6 +85,20 @@ def rate(
     return Row(subject, name, ours, theirs, "1/s", ours / theirs, target, statistic, note)
 
 
+def taken(
+    subject: str,
+    name: str,
+    measured: Timing,
+    unit: Literal["µs", "ms", "s"],
+    *,
+    target: Target | None = None,
+    statistic: Statistic = "median",
+    note: str = "",
+) -> Row:
+    """Return the row of a duration that has nothing raw beside it."""
+    return Row(subject, name, measured.value(statistic) * _SCALES[unit], None, unit, None, target, statistic, note)
+
+
 def machine() -> dict[str, Any]:
     """Return what the figures depend on beside the code: processor, versions, commit, and how busy it was."""
     return {
@@ -119,6 +133,8 @@ def text(rows: Sequence[Row]) -> str:
             f"  {row.name:{width - 2}}{_figure(row.measured):>12}{raw:>12} {row.unit:5}{ratio:>9}"
             f"  {target:10}{verdict:7}{row.statistic}"
         )
+        if row.note:
+            lines.append(f"      {row.note}")
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """``exequatur log``: entries, receipts and heads that anybody can check with the kernel alone."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,17 @@ def test_a_tlog_proof_is_written_and_verifies(exq: Exq, home: Path) -> None:
     log = next(iter(trust_of(home).logs.values()))
     assert tlog_proof.verify(found, Path("entry").read_bytes(), log.checkpoint_vkeys).origin == log.origin
     assert exq("log", "proof", 999, "-o", "none", "--home", home).status == 69
+
+
+def test_a_log_of_the_first_format_is_migrated_on_demand(exq: Exq, home: Path) -> None:
+    # L-32
+    assert exq("log", "migrate", "--home", home).out == "format 0002 already\n"
+    connection = sqlite3.connect(home / "log.db")
+    with connection:
+        for dropped in ("TABLE witnessed", "INDEX entries_iss", "INDEX entries_iat", "TABLE alembic_version"):
+            connection.execute(f"DROP {dropped}")
+    connection.close()
+    refused = exq("log", "checkpoint", "--home", home)
+    assert (refused.status, "exequatur log migrate" in refused.err) == (77, True)
+    assert exq("log", "migrate", "--home", home, "--json").json == {"from": "0001", "to": "0002"}
+    assert exq("log", "fsck", "--home", home).status == 0

@@ -11,7 +11,8 @@ import pytest
 
 from exequatur_log.head import LogKeys
 from exequatur_log.http import server
-from exequatur_log.http.app import DEFAULTS, Settings
+from exequatur_log.http.app import DEFAULTS
+from exequatur_log.http.health import Settings
 from exequatur_log.log import Log
 from exequatur_log.quota import Rate
 from tests.log import scene

@@ -6,7 +6,7 @@ from hashlib import sha256
 import httpx2
 
 from exequatur_log.blocking import BlockingLog, check_file
-from exequatur_log.http.app import Settings
+from exequatur_log.http.health import Settings
 from exequatur_verifier import statement
 from tests.http.conftest import Serve, Served
 from tests.log import damage, scene

@@ -128,6 +128,20 @@ def test_lookup_finds_by_subject_kind_and_signer_and_says_how_far_it_looked(serv
     assert [one["index"] for one in rest["entries"]] == [7, 8, 9]
 
 
+def test_lookup_finds_by_issuer_and_time(served: Served) -> None:
+    batch(served, [scene.request(iat=scene.NOW + offset) for offset in (-2, 0, 2)])
+
+    def found(**params: str | int) -> list[int]:
+        return [one["index"] for one in served.client.get("/lookup", params=params).json()["entries"]]
+
+    issuer = scene.ISSUERS[scene.REQUESTER][0]
+    assert found(iss=issuer) == [4, 5, 6]
+    assert found(iss=issuer, since=scene.NOW) == [5, 6]
+    assert found(iss=issuer, before=scene.NOW) == [4]
+    assert found(iss=issuer, since=scene.NOW, before=scene.NOW + 2) == [5]
+    assert found(iss=issuer + "x") == []
+
+
 @pytest.mark.parametrize(
     "query", ["kind=nothing", "key=ab", "start=-1", "limit=0", "limit=257", "start=99999999999999999999"]
 )

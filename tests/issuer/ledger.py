@@ -9,6 +9,8 @@ from exequatur_issuer.log import LogUnavailableError, Refusal, Registered, Stand
 from exequatur_log import genesis
 from exequatur_log.blocking import BlockingLog
 from exequatur_log.head import LogKeys
+from exequatur_log.publish.preparation import checkpoint_of
+from exequatur_log.settings import Settings
 from exequatur_verifier import statement
 from exequatur_verifier.keys import Algorithm, PublicKey
 from exequatur_verifier.records import Kind
@@ -104,7 +106,11 @@ class RealLog(AuthorityLog):
         self.operator = world.signer("operator")
         first = genesis.sign_genesis(self.operator, keys, now=now, unique=bytes(16))
         self.log = BlockingLog.create(path, first, keys, clock=lambda: now)
-        super().__init__(self.log)
+        folder = path.parent
+        super().__init__(
+            self.log,
+            lambda size: self.log.run(lambda log: checkpoint_of(log, size, Settings(), folder, lambda: now)),
+        )
         enrolled: list[tuple[str, PublicKey, tuple[Kind, ...]]] = [
             (AUTHORITY, world.signer("authority").public_key, (Kind.DECISION, Kind.AUTHORIZATION)),
             (REQUESTER, world.signer("requester").public_key, (Kind.REQUEST,)),

@@ -14,6 +14,7 @@ import pytest
 from exequatur_log.blocking import check_file
 from exequatur_log.errors import FatalLogError
 from exequatur_log.log import Log
+from exequatur_log.storage.place import Place
 from exequatur_verifier import merkle
 from tests.data import ROOT
 from tests.log import damage, scene
@@ -22,10 +23,9 @@ from tests.log.scene import KEYS, NOW, check_receipt
 # Each acknowledged registration is a line: index, the statement, the receipt.
 WORKER = """
 import sys
-from itertools import pairwise
-from pathlib import Path
+from exequatur_log.storage import place
 from tests.log import scene
-with scene.reopen(Path(sys.argv[1])) as log:
+with scene.reopen(place.parse(sys.argv[1])) as log:
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(int(sys.argv[2])):
@@ -35,10 +35,10 @@ with scene.reopen(Path(sys.argv[1])) as log:
 """
 
 
-def start(path: Path, times: int, name: str) -> subprocess.Popen[str]:
+def start(place: Place, times: int, name: str) -> subprocess.Popen[str]:
     packages = [str(ROOT), *(str(ROOT / part) for part in ("verifier", "log"))]
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(path), str(times), name],
+        [sys.executable, "-c", WORKER, scene.spelled(place), str(times), name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -53,6 +53,12 @@ class Server:
             self.port: int = free.getsockname()[1]
         self.start()
 
+    @property
+    def pid(self) -> int:
+        """The process whose children serve."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and return once it answers."""
         settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}

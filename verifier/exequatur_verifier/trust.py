@@ -41,6 +41,11 @@ class Group(NamedTuple):
     least: int
     members: tuple["NoteKey | Group", ...]
 
+    def is_met(self, keys: frozenset[NoteKey]) -> bool:
+        """Say whether enough members are among ``keys``, or are groups that are met."""
+        met = (member.is_met(keys) if isinstance(member, Group) else member in keys for member in self.members)
+        return sum(met) >= self.least
+
 
 class Runtime(NamedTuple):
     """Who is asked: the audience of artifacts for this runtime, and the key that their ``cnf`` must be."""
@@ -88,7 +93,7 @@ class Trust(NamedTuple):
 
     def is_quorum(self, keys: Iterable[NoteKey]) -> bool:
         """Say whether cosignatures by ``keys`` satisfy the quorum; always so where none is asked for."""
-        return self.quorum is None or _satisfied(self.quorum, frozenset(keys))
+        return self.quorum is None or self.quorum.is_met(frozenset(keys))
 
 
 def parse(data: bytes) -> Trust:
@@ -245,11 +250,6 @@ def _quorum(witness: _Witness) -> Group | None:
         raise MalformedError(f"the quorum {witness.quorum!r} is no witness or group")
     chosen = known[witness.quorum]
     return chosen if isinstance(chosen, Group) else Group(1, (chosen,))
-
-
-def _satisfied(group: Group, keys: frozenset[NoteKey]) -> bool:
-    met = (_satisfied(member, keys) if isinstance(member, Group) else member in keys for member in group.members)
-    return sum(met) >= group.least
 
 
 def _refuse_duplicates(what: str, values: list[Any]) -> None:

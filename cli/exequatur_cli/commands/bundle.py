@@ -109,7 +109,7 @@ def refresh(ctx: click.Context, file: Path, target: Path | None) -> None:
     data = file.read_bytes()
     artifact, _ = statement.parse_transparent(bundle.decode(data).artifact)
     with open_home(home_of(ctx)) as home:
-        log = AuthorityLog(home.log)
+        log = AuthorityLog(home.log, home.checkpoint)
         # What was issued to that runtime since has moved its memory on.
         data = bundles.refresh(data, log, home.journal.heads(log.origin, artifact.claims.aud or ""))
     (target or file).write_bytes(data)

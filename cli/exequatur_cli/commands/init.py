@@ -13,15 +13,18 @@ from exequatur_gate.home import locate
 @click.option(
     "--leeway", default=60, show_default=True, type=click.IntRange(0, 3600), help="Seconds that clocks may differ."
 )
+@click.option(
+    "--database", metavar="URL", help="Where the log lies instead: postgresql://USER@HOST/NAME, an empty database."
+)
 @with_home
 @click.pass_context
-def command(ctx: click.Context, directory: Path | None, leeway: int) -> None:
+def command(ctx: click.Context, directory: Path | None, leeway: int, database: str | None) -> None:
     """Make a home in DIRECTORY: keys, log, policy, trust and memory. Without one, the home that commands look for."""
     from exequatur_cli import founding
 
     output = output_of(ctx)
     named = directory or home_of(ctx)
-    made = founding.found(Path(locate(None if named is None else str(named))), leeway=leeway)
+    made = founding.found(Path(locate(None if named is None else str(named))), leeway=leeway, database=database)
     output.result(
         {
             "home": str(made.path),

@@ -20,7 +20,7 @@ def command(ctx: click.Context, case: str | None, form: str) -> None:
     from exequatur_cli.commands.log import entry_at
 
     output = output_of(ctx)._replace(json=output_of(ctx).json or form == "json")
-    with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_path) as log:
+    with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_place) as log:
         if case is None:
             subject = newest_subject(log)
             if subject is None:

@@ -30,7 +30,7 @@ for _part in (migrate.command, publish.command, read_only.command, rotate.comman
 
 @contextmanager
 def _reading(ctx: click.Context) -> Iterator[BlockingLog]:
-    with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_path) as log:
+    with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_place) as log:
         yield log
 
 
@@ -143,7 +143,7 @@ def fsck(ctx: click.Context) -> int:
     """Derive everything that the log keeps from its entries again, and compare."""
     output = output_of(ctx)
     with open_home(home_of(ctx)) as home, output.progress("fsck") as progress:
-        findings = check_file(home.log_path, progress.of)
+        findings = check_file(home.log_place, progress.of)
     output.result({"ok": not findings, "findings": [finding._asdict() for finding in findings]})
     for finding in findings:
         place = "" if finding.leaf_index is None else f" at {finding.leaf_index}"

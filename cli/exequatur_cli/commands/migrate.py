@@ -14,6 +14,6 @@ def command(ctx: click.Context) -> None:
     """Bring the log's tables to the format of this build. Stop what appends, and keep a copy, before you do."""
     output = output_of(ctx)
     with open_home(home_of(ctx)) as home:
-        former, newest = migrate_blocking(home.log_path)
+        former, newest = migrate_blocking(home.log_place)
     output.result({"from": former, "to": newest})
     output.text(f"format {newest} already" if former == newest else f"migrated from format {former} to {newest}")

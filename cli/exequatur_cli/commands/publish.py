@@ -14,6 +14,7 @@ from exequatur_log.log import Log
 from exequatur_log.publish.probe import probe
 from exequatur_log.publish.publisher import Published, publish
 from exequatur_log.publish.store import Store
+from exequatur_log.storage.place import Place
 
 
 @click.command("publish")
@@ -31,10 +32,10 @@ def command(
     output = output_of(ctx)
     store = store_of(target, endpoint, region, credentials)
     with open_home(home_of(ctx)) as home:
-        path = home.log_path
+        place = home.log_place
     with output.progress("publish") as progress:
         try:
-            done = asyncio.run(_round(path, store, progress))
+            done = asyncio.run(_round(place, store, progress))
         except StoreError as error:
             raise Unavailable(str(error)) from None
     output.result({"target": store.name, **done._asdict(), "note": done.note.decode()})
@@ -47,8 +48,8 @@ def command(
     )
 
 
-async def _round(path: Path, store: Store, progress: Progress) -> Published:
-    async with await Log.open(path) as log:
+async def _round(place: Place, store: Store, progress: Progress) -> Published:
+    async with await Log.open(place) as log:
         await probe(store)
         head = await log.head()
         return await publish(log, store, head.note, progress=progress.of)

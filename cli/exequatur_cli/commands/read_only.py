@@ -43,8 +43,8 @@ def command(
     store = store_of(source, endpoint, region, credentials)
     mirror = Mirror(store, [note.parse_key(vkey) for vkey in vkeys])
     host, port = parse_address(address)
-    server.write_journal()
     listener = server.listen(host, port)
+    server.write_journal()
     url = url_of(listener)
 
     def started(_: Callable[[], None]) -> None:

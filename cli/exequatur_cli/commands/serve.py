@@ -18,30 +18,39 @@ from exequatur_cli.main import home_of, output_of, with_home
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A file with the SHA-256 of an operator's token, in hexadecimal, on each line; they alone read /metrics.",
 )
+@click.option(
+    "--ready-age",
+    type=click.IntRange(1, 86_400),
+    help="Seconds beyond which a head is too old for /readyz; an idle log without witnesses grows old.",
+)
 @with_home
 @click.pass_context
-def command(ctx: click.Context, address: str, quota: float | None, tokens: Path | None) -> None:
+def command(ctx: click.Context, address: str, quota: float | None, tokens: Path | None, ready_age: int | None) -> None:
     """Serve the home's transparency log: SCRAPI, C2SP tiles, proofs and lookup, until SIGTERM or Ctrl-C.
 
-    Other commands go on working in the home meanwhile. TLS is a reverse proxy's.
+    Where the log lies, who witnesses it and where it is published to is said by log.toml in the home. Other commands go
+    on working in the home meanwhile, and so may other servers of a log in PostgreSQL. TLS is a reverse proxy's.
     """
     import uvloop
 
     from exequatur_log.http import server
-    from exequatur_log.http.app import Settings
+    from exequatur_log.http.health import Settings
+    from exequatur_log.log import now
+    from exequatur_log.publish.preparation import preparing
     from exequatur_log.quota import Rate
 
     output = output_of(ctx)
     host, port = parse_address(address)
     if quota is not None and not 0 < quota < 1e6:
         raise click.UsageError("a quota is a number of statements a second above 0")
-    settings = Settings(frozenset() if tokens is None else read_tokens(tokens))
+    settings = Settings(frozenset() if tokens is None else read_tokens(tokens), ready_age)
     with open_home(home_of(ctx)) as home:
         names = home.log.identity
         keys = home.log_keys(names.iss, names.origin)
-        path = home.log_path
-    server.write_journal()
+        place = home.log_place
+        prepare = preparing(home.log_settings, home.path, now)
     listener = server.listen(host, port)
+    server.write_journal()
     url = url_of(listener)
 
     def started(running: server.Running) -> None:
@@ -51,7 +60,7 @@ def command(ctx: click.Context, address: str, quota: float | None, tokens: Path 
 
     rate = None if quota is None else Rate(quota, max(1.0, quota * 10))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve(path, keys, listener, started, settings=settings, rate=rate))
+        runner.run(server.serve(place, keys, listener, started, settings=settings, rate=rate, prepare=prepare))
 
 
 def read_tokens(path: Path) -> frozenset[bytes]:

@@ -4,22 +4,27 @@ Statements, receipts and tiles are plain routes, without models and dependencies
 what people and their tools explore is FastAPI's, at ``/docs`` and ``/openapi.json``.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exequatur_log.log import Log
+from exequatur_log.batch import Clock
+from exequatur_log.log import Log, now
+from exequatur_log.publish.publication import Publication
 
 from . import lookup
-from .health import Health
-from .metrics import Metrics
-from .problems import HANDLERS
+from .health import Health, Settings
+from .metrics import Metrics, Requests
+from .problems import HANDLERS, answered
 from .proofs import Batches, Proofs
 from .scrapi import Scrapi
 from .source import LogSource
@@ -28,23 +33,24 @@ from .tiles import Tiles
 _journal = logging.getLogger("exequatur.http")
 
 
-class Settings(NamedTuple):
-    """What an operator may set. ``tokens``: the SHA-256 of each operator's token, who alone then reads the metrics."""
-
-    tokens: frozenset[bytes] = frozenset()
-
-
 DEFAULTS: Final = Settings()
+Handler = Callable[[Request], Awaitable[Response]]
+NONE: Final[Mapping[tuple[str, str], Handler]] = {}
 
 
-def create_app(log: Log, metrics: Metrics, settings: Settings = DEFAULTS) -> FastAPI:
+def create_app(
+    log: Log, publication: Publication, metrics: Metrics, settings: Settings = DEFAULTS, clock: Clock = now
+) -> ASGIApp:
     """Return the application. ``metrics`` is the one whose ``observe`` the log was opened with; the log stays open."""
-    scrapi = Scrapi(log)
+    scrapi = Scrapi(log, publication)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        publishing = asyncio.create_task(publication.run())
         yield
         await scrapi.finish()
+        publication.finish()
+        await publishing
 
     app = FastAPI(
         title="Exequatur log",
@@ -53,24 +59,35 @@ def create_app(log: Log, metrics: Metrics, settings: Settings = DEFAULTS) -> Fas
         redoc_url=None,
         redirect_slashes=False,
     )
-    source = LogSource(log)
-    for part in (Tiles(source), Proofs(source), Batches(log), scrapi, Health(log, metrics, settings.tokens)):
+    source, health = LogSource(log, publication), Health(log, publication, metrics, settings, clock)
+    tiles, batches = Tiles(source), Batches(log, publication)
+    for part in (tiles, Proofs(source), batches, scrapi, health):
         app.router.routes.extend(part.routes())
     app.include_router(lookup.router(log))
     for kind, answer in HANDLERS.items():
         app.add_exception_handler(kind, answer)
-    app.add_middleware(_Counted, metrics=metrics)
-    return app
+    return Counted(app, metrics, _plain(scrapi, batches, tiles))
 
 
-class _Counted:
-    """Counts each request and notes in the journal what was refused or went wrong."""
+def _plain(scrapi: Scrapi, batches: Batches, tiles: Tiles) -> Mapping[tuple[str, str], Handler]:
+    """Return what most requests are for, which is answered without a router: by method and path."""
+    return {
+        ("POST", "/entries"): scrapi.register,
+        ("POST", "/entries/batch"): batches.register,
+        ("GET", "/checkpoint"): tiles.checkpoint,
+    }
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+
+class Counted:
+    """Counts each request, notes in the journal what was refused or went wrong, and answers the plain ones itself."""
+
+    def __init__(self, app: ASGIApp, metrics: Requests, plain: Mapping[tuple[str, str], Handler] = NONE) -> None:
         self._app = app
         self._metrics = metrics
+        self._plain = plain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as ASGI asks."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -82,13 +99,20 @@ class _Counted:
             nonlocal status, code
             if message["type"] == "http.response.start":
                 status = message["status"]
-                code = next((value.decode() for name, value in message["headers"] if name == b"exequatur-code"), None)
+                if status >= HTTPStatus.BAD_REQUEST:
+                    headers = message["headers"]
+                    code = next((value.decode() for name, value in headers if name == b"exequatur-code"), None)
             await send(message)
 
+        plain = self._plain.get((scope["method"], scope["path"]))
         try:
-            await self._app(scope, receive, note)
+            if plain is None:
+                await self._app(scope, receive, note)
+            else:
+                response = await answered(plain, Request(scope, receive))
+                await response(scope, receive, note)
         finally:
-            route = getattr(scope.get("endpoint"), "__qualname__", "none")
+            route = getattr(plain or scope.get("endpoint"), "__qualname__", "none")
             seconds = time.monotonic() - begun
             self._metrics.answered(route, status, seconds)
             if status >= HTTPStatus.BAD_REQUEST:

@@ -5,6 +5,8 @@ from typing import Final
 
 from starlette.requests import Request
 
+from exequatur_log.publish.publication import Ack
+
 from .problems import Problem, malformed
 
 COSE: Final = "application/cose"
@@ -16,6 +18,11 @@ async def read(request: Request, media_type: str, most: int) -> bytes:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != media_type:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", f"send {media_type}")
+    return await read_any(request, most)
+
+
+async def read_any(request: Request, most: int) -> bytes:
+    """Return the body of any media type, as ``read``."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most)
@@ -41,6 +48,14 @@ def deadline_of(request: Request) -> float | None:
     if not 0 < seconds <= 3600:
         raise malformed("Exequatur-Deadline is a number of seconds above 0, at most 3600")
     return seconds
+
+
+def ack_of(request: Request, levels: tuple[Ack, ...]) -> Ack:
+    """Return the level of acknowledgement that the caller wants (``Exequatur-Ack``); raise ``Problem``."""
+    text = request.headers.get("exequatur-ack", Ack.DURABLE)
+    if text not in levels:
+        raise malformed(f"this service answers at the level {' or '.join(levels)}")
+    return Ack(text)
 
 
 def whole_number(request: Request, name: str) -> int:

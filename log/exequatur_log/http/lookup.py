@@ -1,4 +1,4 @@
-"""Finding entries (specs/10 §5): by subject, kind and signer, as JSON, with what the answer covers."""
+"""Finding entries (specs/10 §5): by subject, issuer, kind, signer and time, as JSON, with what the answer covers."""
 
 from typing import Annotated, Final, Literal
 
@@ -38,11 +38,14 @@ def router(log: Log) -> APIRouter:
     """Return the route over one log."""
     routes = APIRouter(tags=["lookup"])
 
-    @routes.get("/lookup", summary="Find entries by subject, kind and signer")
+    @routes.get("/lookup", summary="Find entries by subject, issuer, kind, signer and time")
     async def lookup(
         sub: Annotated[str | None, Query(max_length=512, description="The subject, a URN.")] = None,
+        iss: Annotated[str | None, Query(max_length=512, description="The issuer that the statement names.")] = None,
         kind: Annotated[Literal[tuple(one.value for one in Kind)] | None, Query()] = None,  # type: ignore[valid-type]  # the kinds, from their one list
         key: Annotated[str | None, Query(pattern="^[0-9a-f]{64}$", description="The signer's thumbprint.")] = None,
+        since: Annotated[int | None, Query(ge=0, le=_LARGEST, description="Issued at or after, Unix seconds.")] = None,
+        before: Annotated[int | None, Query(ge=0, le=_LARGEST, description="Issued before, Unix seconds.")] = None,
         start: Annotated[int, Query(ge=0, le=_LARGEST, description="From this index on.")] = 0,
         limit: Annotated[int, Query(ge=1, le=_MOST)] = _MOST,
     ) -> Answer:
@@ -50,7 +53,15 @@ def router(log: Log) -> APIRouter:
         size = (await log.head()).size
         wanted = None if key is None else bytes.fromhex(key)
         entries = await log.find(
-            sub=sub, kind=None if kind is None else Kind(kind), key_id=wanted, start=start, end=size, limit=limit
+            sub=sub,
+            iss=iss,
+            kind=None if kind is None else Kind(kind),
+            key_id=wanted,
+            since=since,
+            before=before,
+            start=start,
+            end=size,
+            limit=limit,
         )
         return Answer(
             entries=[

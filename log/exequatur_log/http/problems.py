@@ -16,6 +16,7 @@ from exequatur_log.errors import (
     FatalLogError,
     LogError,
     NotFoundError,
+    NotWitnessedError,
     Refused,
     StorageError,
     StoreError,
@@ -87,6 +88,8 @@ def of_error(error: LogError) -> Problem:
     if isinstance(error, StorageError | StoreError):
         detail = "the log's storage does not answer; sending the request again is safe"
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable", detail, {"retry-after": "1"})
+    if isinstance(error, NotWitnessedError):
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable", str(error), {"retry-after": "1"})
     return malformed(str(error))
 
 
@@ -122,6 +125,17 @@ HANDLERS: Final[Mapping[type[Exception], Callable[[Request, Exception], Awaitabl
     HTTPException: _answer_http,
     Exception: _answer_bug,
 }
+
+
+async def answered(handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """Return what a handler answers, or the problem that it raised."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        for kind, answer in HANDLERS.items():
+            if isinstance(error, kind):
+                return await answer(request, error)
+        raise
 
 
 def _title(code: Code, statement: bytes) -> str:

@@ -14,13 +14,14 @@ from starlette.routing import BaseRoute, Route
 from exequatur_log.batch import Answer
 from exequatur_log.errors import Refused
 from exequatur_log.log import Log
+from exequatur_log.publish.publication import Ack, Publication
 from exequatur_log.sequencer import MAX_BATCH
 from exequatur_verifier import cbor
 from exequatur_verifier.errors import MalformedError
 
-from .body import CBOR, COSE, read, whole_number
+from .body import CBOR, COSE, ack_of, read, whole_number
 from .problems import malformed, of_refusal
-from .scrapi import IMMUTABLE, place_of
+from .scrapi import IMMUTABLE, PATIENCE, place_of
 from .source import TileSource
 
 MOST_BYTES: Final = 16 << 20
@@ -65,8 +66,9 @@ class Proofs:
 class Batches:
     """The routes over the live log: batches, and receipts under its current head."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, publication: Publication) -> None:
         self._log = log
+        self._publication = publication
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, which stand before those of SCRAPI."""
@@ -78,6 +80,7 @@ class Batches:
     async def register(self, request: Request) -> Response:
         """``POST /entries/batch``: an array of statements, answered by an array of one answer for each, in order."""
         data = await read(request, CBOR, MOST_BYTES)
+        level = ack_of(request, self._publication.levels)
         try:
             batch = cbor.decode(data)
         except MalformedError as error:
@@ -86,7 +89,11 @@ class Batches:
             raise malformed(f"send an array of at most {MAX_BATCH} byte strings, each a signed statement")
         answers = await self._log.register_many(batch)
         described = [_describe(answer, item) for answer, item in zip(answers, batch, strict=True)]
-        return Response(cbor.encode(described), HTTPStatus.OK, {"exequatur-ack": "durable"}, CBOR)
+        end = max((answer.leaf_index + 1 for answer in answers if not isinstance(answer, Refused)), default=0)
+        if level is not Ack.DURABLE:
+            level = await self._publication.reach(level, end, PATIENCE)
+        # Thousands of receipts: each answer has its keys in their order already, so nothing is sorted again.
+        return Response(cbor.encode_again(described), HTTPStatus.OK, {"exequatur-ack": level}, CBOR)
 
     async def fresh(self, request: Request) -> Response:
         """``GET /entries/{id}/fresh``: a receipt under the current head."""
@@ -101,15 +108,16 @@ def _proof(proof: list[Any]) -> Response:
 
 
 def _describe(answer: Answer, statement: bytes) -> dict[str, object]:
+    """Return an answer, its keys in the order of the one encoding."""
     if not isinstance(answer, Refused):
         location = f"/entries/{answer.record_id.hex()}"
-        return {"status": int(HTTPStatus.CREATED), "location": location, "receipt": answer.receipt}
+        return {"status": int(HTTPStatus.CREATED), "receipt": answer.receipt, "location": location}
     problem = of_refusal(answer, statement)
     described: dict[str, object] = {
-        "status": int(problem.status),
+        "code": str(answer.code),
         "title": problem.title,
         "detail": problem.detail,
-        "code": str(answer.code),
+        "status": int(problem.status),
     }
     for header, name in (("location", "location"), ("retry-after", "retry_after")):
         if header in problem.headers:

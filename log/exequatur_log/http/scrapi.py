@@ -7,6 +7,7 @@ always the one that it was first answered with.
 import asyncio
 import base64
 import binascii
+import time
 from collections import OrderedDict
 from http import HTTPStatus
 from typing import Final
@@ -17,26 +18,29 @@ from starlette.routing import BaseRoute, Route
 
 from exequatur_log.errors import Code, LogError, NotFoundError, Refused
 from exequatur_log.log import Log
+from exequatur_log.publish.publication import Ack, Publication
 from exequatur_log.sequencer import MAX_WAITING
 from exequatur_verifier import cbor, statement
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.keys import PublicKey
 
-from .body import CBOR, COSE, deadline_of, prefers_async, read
+from .body import CBOR, COSE, ack_of, deadline_of, prefers_async, read
 from .problems import Problem, malformed, not_found, of_error, of_refusal, response
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 _KEYS_AGE: Final = "public, max-age=300"
 _MOST_FAILED: Final = 4096
-_DURABLE: Final = {"exequatur-ack": "durable"}
+# How long a level beyond durable is waited for, in seconds, when the caller names no deadline.
+PATIENCE: Final = 10.0
 _KEY_ID: Final = 2
 
 
 class Scrapi:
     """The routes over one log; ``running`` holds the registrations whose callers went away with a 202."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, publication: Publication) -> None:
         self._log = log
+        self._publication = publication
         self._running: dict[bytes, asyncio.Task[None]] = {}
         self._failed: OrderedDict[bytes, Problem] = OrderedDict()
 
@@ -56,16 +60,18 @@ class Scrapi:
     async def register(self, request: Request) -> Response:
         """``POST /entries``: 201 with the receipt, or 202 for who prefers to come back; else a problem."""
         data = await read(request, COSE, statement.MAX_STATEMENT)
-        deadline = deadline_of(request)
-        if request.headers.get("exequatur-ack", "durable") != "durable":
-            raise malformed("this service answers at the level durable")
+        deadline, level = deadline_of(request), ack_of(request, self._publication.levels)
         if prefers_async(request):
             return self._accept(data)
+        begun = time.monotonic()
         try:
             registered = await self._log.register(data, deadline=deadline)
         except Refused as refused:
             return response(of_refusal(refused, data))
-        headers = {"location": f"/entries/{registered.record_id.hex()}", **_DURABLE}
+        if level is not Ack.DURABLE:
+            left = PATIENCE if deadline is None else max(0.0, deadline - (time.monotonic() - begun))
+            level = await self._publication.reach(level, registered.leaf_index + 1, left)
+        headers = {"location": f"/entries/{registered.record_id.hex()}", "exequatur-ack": level}
         return Response(registered.receipt, HTTPStatus.CREATED, headers, COSE)
 
     async def receipt(self, request: Request) -> Response:
@@ -84,7 +90,7 @@ class Scrapi:
                 raise Problem(HTTPStatus.NOT_FOUND, "Registration Failed", failed.detail, headers) from None
             raise not_found(f"no entry {name} is in this log") from None
         data = await self._log.receipt(entry.leaf_index)
-        return Response(data, HTTPStatus.OK, {"cache-control": IMMUTABLE, **_DURABLE}, COSE)
+        return Response(data, HTTPStatus.OK, {"cache-control": IMMUTABLE}, COSE)
 
     async def keys(self, _: Request) -> Response:
         """``GET /.well-known/scitt-keys``: every key that ever signed a receipt, those in force first."""

@@ -3,6 +3,7 @@
 SIGTERM, SIGINT   no new connections; what was taken is registered and answered; the log is closed
 """
 
+import gc
 import logging
 import signal
 import socket
@@ -10,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import structlog
@@ -21,11 +21,16 @@ from exequatur_log.batch import Clock
 from exequatur_log.head import LogKeys
 from exequatur_log.log import Log, now
 from exequatur_log.publish.mirror import Mirror
+from exequatur_log.publish.publication import Prepare, Publication, nothing
 from exequatur_log.quota import Quota, Rate
+from exequatur_log.storage.place import Place
+from exequatur_log.witness.cosigner import Cosigner
 
-from .app import DEFAULTS, Settings, create_app
+from .app import DEFAULTS, create_app
+from .health import Settings
 from .metrics import Metrics
 from .reader import create_reader
+from .witness import create_witness
 
 _GRACE: Final = 30
 _BACKLOG: Final = 2048
@@ -46,20 +51,28 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    path: Path,
+    place: Place,
     keys: LogKeys,
     listener: socket.socket,
     started: Callable[[Running], None],
     *,
     settings: Settings = DEFAULTS,
     rate: Rate | None = None,
+    prepare: Prepare = nothing,
     clock: Clock = now,
 ) -> None:
-    """Serve the log at ``path`` on a listening socket; ``started`` is called when it answers."""
+    """Serve the log at ``place`` on a listening socket; ``started`` is called when it answers.
+
+    ``prepare`` says what publication consists of, once the log is open.
+    """
     metrics = Metrics()
     quota = None if rate is None else Quota(rate)
-    async with await Log.open(path, keys, clock=clock, quota=quota, observe=metrics.observe) as log:
-        app = create_app(log, metrics, settings)
+    async with (
+        await Log.open(place, keys, clock=clock, quota=quota, observe=metrics.observe) as log,
+        prepare(log) as prepared,
+    ):
+        publication = Publication(log, *prepared, clock=clock, observe=metrics.observe)
+        app = create_app(log, publication, metrics, settings, clock)
         await _run(app, listener, lambda stop: started(Running(log, stop)))
 
 
@@ -68,6 +81,13 @@ async def serve_published(
 ) -> None:
     """Serve what is published of a log; ``started`` is called when it answers, with how to stop it from within."""
     await _run(create_reader(mirror), listener, started)
+
+
+async def serve_witness(
+    cosigner: Cosigner, listener: socket.socket, started: Callable[[Callable[[], None]], None]
+) -> None:
+    """Serve a witness; ``started`` is called as by ``serve_published``. Its memory stays open."""
+    await _run(create_witness(cosigner), listener, started)
 
 
 async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callable[[], None]], None]) -> None:
@@ -79,10 +99,14 @@ async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callabl
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE,
     )
     server = _Server(config, lambda: started(server.end))
+    # What was loaded by now stays for good; the collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
     await server.serve(sockets=[listener])
 
 

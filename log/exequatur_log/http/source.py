@@ -2,9 +2,11 @@
 
 from typing import Protocol
 
+from exequatur_log import tlog_proof
 from exequatur_log.errors import NotFoundError
 from exequatur_log.kept import Kept
 from exequatur_log.log import Log
+from exequatur_log.publish.publication import Publication
 from exequatur_verifier import merkle, tiles
 from exequatur_verifier.tiles import Tile
 
@@ -44,13 +46,14 @@ class TileSource(Protocol):
 class LogSource:
     """The live log. Full tiles and bundles never change, so the last ones are kept in memory."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, publication: Publication) -> None:
         self._log = log
+        self._publication = publication
         self._full: Kept[Tile] = Kept()
 
     async def checkpoint(self) -> bytes:
         """As ``TileSource.checkpoint``."""
-        return (await self._log.head()).note
+        return (await self._publication.checkpoint()).note
 
     async def hashes(self, tile: Tile) -> bytes:
         """As ``TileSource.hashes``."""
@@ -85,7 +88,8 @@ class LogSource:
     async def tlog_proof(self, place: int | bytes) -> bytes:
         """As ``TileSource.tlog_proof``."""
         index = place if isinstance(place, int) else (await self._log.get(place)).leaf_index
-        return await self._log.tlog_proof(index)
+        shown = await self._publication.checkpoint()
+        return tlog_proof.encode(index, await self._log.inclusion(index, shown.size), shown.note)
 
     async def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """As ``TileSource.inclusion``."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, values
 
 from exequatur_log.entry import Entry, NamedKey
-from exequatur_log.head import SignedHead
+from exequatur_log.head import SignedHead, WitnessedHead
 from exequatur_log.intake import KeyName
 from exequatur_log.tree import Edge, TileKey
 
@@ -65,8 +65,12 @@ _TILES: Final = ListQuery(lambda places: _at(schema.tiles, ("level", "number"), 
 _COUNT_TILES: Final = Query(select(func.count()).select_from(schema.tiles))
 _KEYS: Final = ListQuery(lambda names: _at(schema.keys, ("thumbprint", "algorithm"), names), (b"", 0))
 _ALL_KEYS: Final = Query(select(schema.keys))
-_WITNESSED: Final = Query(select(_witnessed.note).where(_witnessed.size == bindparam("size")))
-_NEWEST_WITNESSED: Final = Query(select(schema.witnessed).order_by(_witnessed.size.desc()).limit(1))
+_WITNESSED: Final = Query(
+    select(schema.witnessed).where(_witnessed.size == bindparam("size")).order_by(_witnessed.time.desc()).limit(1)
+)
+_NEWEST_WITNESSED: Final = Query(
+    select(schema.witnessed).order_by(_witnessed.size.desc(), _witnessed.time.desc()).limit(1)
+)
 
 
 async def head(connection: Connection) -> tuple[SignedHead, Edge] | None:
@@ -188,16 +192,10 @@ async def count_tiles(connection: Connection) -> int:
     return count
 
 
-async def witnessed(connection: Connection, size: int) -> bytes | None:
-    """Return the note of the head of that size with the cosignatures that were gathered on it."""
-    row = await _WITNESSED.one(connection, size=size)
-    return None if row is None else row[0]
-
-
-async def newest_witnessed(connection: Connection) -> tuple[int, bytes] | None:
-    """Return the largest size of which such a note is kept, and the note."""
-    row = await _NEWEST_WITNESSED.one(connection)
-    return None if row is None else (row[0], row[1])
+async def witnessed(connection: Connection, size: int | None) -> WitnessedHead | None:
+    """Return the checkpoint of that size, or the largest, that a quorum cosigned, as it was cosigned last."""
+    row = await (_NEWEST_WITNESSED.one(connection) if size is None else _WITNESSED.one(connection, size=size))
+    return None if row is None else WitnessedHead(*row)
 
 
 async def damage(connection: Connection) -> list[str]:

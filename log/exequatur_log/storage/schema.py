@@ -97,6 +97,7 @@ witnessed: Final = Table(
     "witnessed",
     metadata,
     Column("size", _INTEGER, primary_key=True, autoincrement=False),
+    Column("time", _INTEGER, primary_key=True, autoincrement=False),
     Column("note", LargeBinary, nullable=False),
     sqlite_strict=True,
 )

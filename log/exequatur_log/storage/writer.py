@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, insert, update
 
 from exequatur_log.entry import Entry, NamedKey
 from exequatur_log.errors import FatalLogError
-from exequatur_log.head import SignedHead
+from exequatur_log.head import SignedHead, WitnessedHead
 from exequatur_log.tree import Edge, TileKey
 
 from . import schema
@@ -61,9 +61,9 @@ async def write(
         raise FatalLogError("the head moved while this process held the lock; something else writes to the log")
 
 
-async def keep_witnessed(connection: Connection, size: int, note: bytes) -> None:
-    """Keep the note of a head with the cosignatures gathered on it; the first one that is kept stands."""
-    await connection.execute([Step(_WITNESSED.text(connection.dialect), [(size, note)])])
+async def keep_witnessed(connection: Connection, head: WitnessedHead) -> None:
+    """Keep a checkpoint that a quorum cosigned; of the same size and time, the first one stands."""
+    await connection.execute([Step(_WITNESSED.text(connection.dialect), [head])])
 
 
 async def commit(connection: Connection) -> None:

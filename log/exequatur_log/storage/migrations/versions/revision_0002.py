@@ -1,4 +1,4 @@
-"""0002: entries are found by issuer and time; the notes of heads with the cosignatures gathered on them."""
+"""0002: entries are found by issuer and time; the checkpoints that a quorum cosigned, by size and time."""
 
 from alembic.operations import Operations
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary
@@ -8,6 +8,8 @@ from exequatur_log.storage.migrations import triggers
 revision = "0002"
 down_revision = "0001"
 
+_INTEGER = BigInteger().with_variant(Integer, "sqlite")
+
 
 def upgrade(op: Operations) -> None:
     """Add two indexes and a table."""
@@ -15,7 +17,8 @@ def upgrade(op: Operations) -> None:
     op.create_index("entries_iat", "entries", ["iat"])
     op.create_table(
         "witnessed",
-        Column("size", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+        Column("size", _INTEGER, primary_key=True, autoincrement=False),
+        Column("time", _INTEGER, primary_key=True, autoincrement=False),
         Column("note", LargeBinary, nullable=False),
         sqlite_strict=True,
     )
