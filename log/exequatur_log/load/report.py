@@ -3,11 +3,9 @@
 from array import array
 from collections import Counter
 from statistics import quantiles
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from .violation import Violation
-
-MOST_VIOLATIONS: Final = 100
 
 
 class Latency(NamedTuple):
@@ -21,14 +19,15 @@ class Latency(NamedTuple):
 
 
 class Tally:
-    """What is counted while the load runs.
+    """What is counted while the load runs, until there are ``most`` violations.
 
     acknowledged   records, at their first answer         duplicates   answers to what was acknowledged before
     disconnected   requests without a whole answer        pushed_back  answers 429 and 502 to 504
     unanswered     requests that were given up
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.acknowledged = 0
         self.duplicates = 0
         self.disconnected = 0
@@ -43,9 +42,14 @@ class Tally:
         self._took.setdefault(name, array("d")).append(seconds)
 
     def found(self, violation: Violation) -> None:
-        """Note a violation; so many are kept."""
-        if len(self.violations) < MOST_VIOLATIONS:
+        """Note a violation."""
+        if not self.enough:
             self.violations.append(violation)
+
+    @property
+    def enough(self) -> bool:
+        """Say whether as many violations as were wanted are found."""
+        return len(self.violations) >= self.most
 
     def latencies(self) -> dict[str, Latency]:
         """Return the latencies of each name of a request."""

@@ -16,13 +16,12 @@ from .client import parse_url
 from .ledger import Ledger
 from .readback import read_back
 from .readers import Reader
-from .report import MOST_VIOLATIONS, Report, Tally
+from .report import Report, Tally
 from .violation import Violation
 from .writers import Make, Pace, Writer
 
 _FIRST_PATIENCE: Final = 10.0
 _TICK: Final = 0.2
-_SAMPLE: Final = 512
 
 # What is done so far, of so many seconds.
 Progress = Callable[[Tally, float], None]
@@ -32,7 +31,8 @@ class Plan(NamedTuple):
     """How hard and how long.
 
     ``rate`` is in statements a second of all writers together, ``None`` for as many as go. ``seed`` decides what each
-    client does. ``patience`` is how many seconds a request is repeated for.
+    client does. ``patience`` is how many seconds a request is repeated for. ``sample`` is of how many entries the
+    receipts are asked for again in the end. After ``most`` violations it ends, with nothing read back.
     """
 
     seconds: float = 60.0
@@ -42,6 +42,8 @@ class Plan(NamedTuple):
     rate: float | None = None
     seed: int = 0
     patience: float = 30.0
+    sample: int = 512
+    most: int = 100
 
 
 class UnreachableError(OSError):
@@ -54,7 +56,7 @@ async def load(url: str, log: TrustedLog, make: Make, plan: Plan, progress: Prog
     ``log`` names the keys that are believed; ``make`` returns, from any thread, a signed statement that was never
     sent. Raises ``ValueError`` for what is no URL of a log, and ``UnreachableError``.
     """
-    place, tally, ledger = parse_url(url), Tally(), Ledger(log)
+    place, tally, ledger = parse_url(url), Tally(plan.most), Ledger(log)
 
     def draw(name: str) -> random.Random:
         return random.Random(f"{plan.seed} {name}")  # noqa: S311  (what a client does next is no secret)
@@ -82,16 +84,17 @@ async def load(url: str, log: TrustedLog, make: Make, plan: Plan, progress: Prog
             group.create_task(reader(f"reader {number}").run(stop))
         while (took := asyncio.get_running_loop().time() - begun) < plan.seconds:
             progress(tally, took)
-            if len(tally.violations) >= MOST_VIOLATIONS:
+            if tally.enough:
                 break
             await asyncio.sleep(min(_TICK, plan.seconds - took))
         stop.set()
     seconds = asyncio.get_running_loop().time() - begun
     whole, last = False, reader("last")
     try:
-        head = await read_back(last, ledger, plan.patience)
-        await last.receipts(_SAMPLE)
-        whole = True
+        if not tally.enough:
+            head = await read_back(last, ledger, plan.patience)
+            await last.receipts(plan.sample)
+            whole = True
     except Violation as violation:
         tally.found(violation)
     except UnansweredError:

@@ -75,7 +75,7 @@ class Writer:
         """Write until told to stop, then get an answer to all that was sent and not answered."""
         while not stop.is_set():
             await self._attempt(self._act())
-        while self._promised or self._again:
+        while (self._promised or self._again) and not self._tally.enough:
             if not await self._attempt(self._catch_up()):
                 break
         self._tally.unanswered += len(self._promised) + len(self._again)
@@ -147,7 +147,8 @@ class Writer:
             self._promise(sent, answer)
         elif answer.status == HTTPStatus.CREATED:
             if "exequatur-ack" not in answer.headers:
-                raise Violation(Code.UNEXPECTED, "no level of acknowledgement is named", sent.record)
+                evidence = {"statement": sent.statement, "receipt": answer.body}
+                raise Violation(Code.UNEXPECTED, "no level of acknowledgement is named", sent.record, evidence)
             self._acknowledge(sent, answer.headers.get("location", ""), answer.body)
         elif 400 <= answer.status < 500:
             raise _refused(sent, f"{answer.status} {answer.headers.get('exequatur-code', '')}", answer.body)
