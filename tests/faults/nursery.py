@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -19,6 +20,7 @@ from tests.faults import shim
 from tests.faults.shim import Call, Shim
 
 LONGEST_S: Final = 60
+KILLED: Final = -signal.SIGKILL
 
 # How a victim says what it is answered.
 Say = Callable[[Any], None]
@@ -50,9 +52,10 @@ class Fate(NamedTuple):
 
 
 class Nursery:
-    """The forking process, seen from the test; close it."""
+    """The forking process, seen from the test; close it. What power cuts take away is kept in ``folder`` meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         near, far = socket.socketpair()
         with far:
             self._process = subprocess.Popen(
@@ -64,9 +67,8 @@ class Nursery:
         self._pipe = Connection(near.detach())
 
     def run(self, work: Callable[..., None], root: Path, number: int, fault: str, *arguments: Any) -> Fate:
-        """Fork a victim that does ``work`` while the ``number``-th call below ``root`` goes wrong."""
-        graveyard = root.with_name(f"{root.name}.graveyard")
-        graveyard.mkdir()
+        """Fork a victim that does ``work`` while the ``number``-th call below ``root`` goes wrong; 0 is none."""
+        graveyard = Path(tempfile.mkdtemp(dir=self._folder))
         self._pipe.send((work, root, graveyard, number, fault, arguments))
         fate = self._pipe.recv()
         assert isinstance(fate, Fate)

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.data import ROOT
-from tests.faults.trial import FAULTS, Place
+from tests.faults.trial import FAULTS, Found, Place
 
 PAGE: Final = ROOT / "specs" / "fault-matrix.md"
-# By row and fault, the outcomes that were found.
-Found = Mapping[tuple[Place, str], set[str]]
 NONE: Final = "–"
 _MARK: Final = re.compile(r"<!-- ([a-z' -]+) -->\n\n((?:\|.*\n)+)")
 
@@ -24,7 +22,7 @@ def render(found: Found) -> str:
     return "".join(lines)
 
 
-def parse(text: str) -> dict[str, dict[tuple[Place, str], set[str]]]:
+def parse(text: str) -> dict[str, Found]:
     """Return what a page says was found, by operation."""
     return {name: _parse(table) for name, table in _MARK.findall(text)}
 
@@ -35,13 +33,13 @@ def replace(text: str, found: Mapping[str, Found]) -> str:
     return _MARK.sub(lambda match: f"<!-- {match[1]} -->\n\n{render(found[match[1]])}", text)
 
 
-def published(page: Path = PAGE) -> dict[str, dict[tuple[Place, str], set[str]]]:
+def published(page: Path = PAGE) -> dict[str, Found]:
     return parse(page.read_text())
 
 
-def _parse(table: str) -> dict[tuple[Place, str], set[str]]:
+def _parse(table: str) -> Found:
     header, _, *rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
-    found: dict[tuple[Place, str], set[str]] = {}
+    found: Found = {}
     for call, role, *cells in rows:
         for fault, cell in zip(header[2:], cells, strict=True):
             if cell != NONE:

@@ -11,48 +11,43 @@ from exequatur_log.errors import Code, FatalLogError, LogError, Refused, Storage
 from exequatur_log.log import Log
 from exequatur_log.storage import sqlite
 from tests.faults.nursery import Arms, Say
+from tests.faults.trial import DONE, REFUSED, RETRIED, STOPPED, UNAVAILABLE
 from tests.log import scene
 
 Act = Callable[[], Awaitable[Any]]
 
-# What a victim that lived says of the operation. Whoever was killed says nothing.
-DONE: Final = "done"
-RETRIED: Final = "retried"
-UNAVAILABLE: Final = "unavailable"
-REFUSED: Final = "refused"
-STOPPED: Final = "stopped"
-OUTCOMES: Final = frozenset((DONE, RETRIED, UNAVAILABLE, REFUSED, STOPPED))
+NAME: Final = "log.db"
 
 
-def create(arms: Arms, say: Say, path: Path, genesis: bytes, batch: Sequence[bytes]) -> None:
+def create(arms: Arms, say: Say, folder: Path, genesis: bytes, batch: Sequence[bytes]) -> None:
     """Make a log; if that fails, make it again, unless it is there."""
 
     async def make() -> Log:
-        return await Log.create(path, genesis, scene.KEYS, clock=_clock)
+        return await Log.create(folder / NAME, genesis, scene.KEYS, clock=_clock)
 
     async def work() -> None:
         log = await _met(arms, say, make)
         if log is None:
-            log = await (_open(path) if path.exists() else make())
+            log = await (_open(folder) if (folder / NAME).exists() else make())
         await _go_on(log, say, batch)
 
     asyncio.run(work())
 
 
-def open_again(arms: Arms, say: Say, path: Path, batch: Sequence[bytes]) -> None:
+def open_again(arms: Arms, say: Say, folder: Path, batch: Sequence[bytes]) -> None:
     """Open a log; if that fails, open it again."""
 
     async def work() -> None:
-        await _go_on(await _met(arms, say, lambda: _open(path)) or await _open(path), say, batch)
+        await _go_on(await _met(arms, say, lambda: _open(folder)) or await _open(folder), say, batch)
 
     asyncio.run(work())
 
 
-def append(arms: Arms, say: Say, path: Path, before: Sequence[bytes], batch: Sequence[bytes], checkpoint: bool) -> None:
+def append(arms: Arms, say: Say, folder: Path, before: Sequence[bytes], batch: Sequence[bytes], checkpoint: bool) -> None:
     """Register ``batch``, which ``before`` has gone before; with a checkpoint of the WAL if one is asked for."""
 
     async def work() -> None:
-        log = await _open(path)
+        log = await _open(folder)
         if before:
             await _register(log, say, before)
         if checkpoint:
@@ -68,11 +63,11 @@ def append(arms: Arms, say: Say, path: Path, before: Sequence[bytes], batch: Seq
     asyncio.run(work())
 
 
-def trust(arms: Arms, say: Say, path: Path, batch: Sequence[bytes]) -> None:
+def trust(arms: Arms, say: Say, folder: Path, batch: Sequence[bytes]) -> None:
     """Register, say the answers, and lose the power."""
 
     async def work() -> None:
-        log = await _open(path)
+        log = await _open(folder)
         arms.arm()
         await _register(log, say, batch)
         arms.shim.cut()
@@ -92,11 +87,11 @@ def scribble(arms: Arms, say: Say, file: Path, then: Sequence[str]) -> None:
     arms.shim.cut()
 
 
-def close(arms: Arms, say: Say, path: Path, before: Sequence[bytes]) -> None:
+def close(arms: Arms, say: Say, folder: Path, before: Sequence[bytes]) -> None:
     """Register ``before``, then close the log."""
 
     async def work() -> None:
-        log = await _open(path)
+        log = await _open(folder)
         await _register(log, say, before)
         await _met(arms, say, log.close)
 
@@ -107,8 +102,8 @@ def _clock() -> int:
     return scene.NOW
 
 
-async def _open(path: Path) -> Log:
-    return await Log.open(path, scene.KEYS, clock=_clock)
+async def _open(folder: Path) -> Log:
+    return await Log.open(folder / NAME, scene.KEYS, clock=_clock)
 
 
 async def _met(arms: Arms, say: Say, act: Act, word: Callable[[Any], str] = lambda _: DONE) -> Any:
