@@ -125,7 +125,7 @@ def test_a_tlog_proof_is_written_and_verifies(exq: Exq, home: Path) -> None:
 
 
 def test_a_log_of_the_first_format_is_migrated_on_demand(exq: Exq, home: Path) -> None:
-    # L-32
+    # L-31
     assert exq("log", "migrate", "--home", home).out == "format 0002 already\n"
     connection = sqlite3.connect(home / "log.db")
     with connection:

@@ -291,13 +291,14 @@ def test_a_commit_that_waits_for_its_replica_is_not_acknowledged(own: Server, mo
 
 
 def test_cosignatures_are_kept_while_another_holds_the_head(copy: Postgres) -> None:
-    # L-33
+    kept = WitnessedHead(304, NOW, b"note")
+
     async def run() -> None:
         database = await open_database(copy, writable=True)
         async with await Log.open(copy, KEYS, clock=lambda: NOW) as log:
             async with database.append():
-                await asyncio.wait_for(log.keep_witnessed(WitnessedHead(304, NOW, b"note")), 10)
-            assert await log.witnessed() == WitnessedHead(304, NOW, b"note")
+                await asyncio.wait_for(log.keep_witnessed(kept), 10)
+            assert await log.witnessed() == await log.witnessed(304) == kept
         await database.close()
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""The file of a new log appears under its name whole, or not at all."""
+"""The file of a new log, or of a copy, appears under its name whole, or not at all."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from exequatur_log.errors import LogError
 def unfinished(path: Path) -> Path:
     """Return where a log is made before it has its name; what an interrupted ``create`` left there is removed."""
     if path.exists():
-        raise LogError(f"{path} exists already; a log is created once")
+        raise LogError(f"{path} exists already, and nothing is written over a log")
     place = path.with_name(f".{path.name}.{os.getpid()}.new")
     place.unlink(missing_ok=True)
     return place
@@ -23,15 +23,20 @@ def discard(made: Path) -> None:
 
 
 def publish(made: Path, path: Path) -> None:
-    """Give a finished file its name, unless something has taken that meanwhile, and make the name durable."""
+    """Make a finished file durable and give it its name, unless something has taken that meanwhile."""
     try:
+        _sync(made, os.O_RDONLY)
         os.link(made, path)
     except FileExistsError:
-        raise LogError(f"{path} exists already; a log is created once") from None
+        raise LogError(f"{path} exists already, and nothing is written over a log") from None
     finally:
         discard(made)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
