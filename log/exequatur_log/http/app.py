@@ -114,7 +114,7 @@ class Counted:
         finally:
             route = getattr(plain or scope.get("endpoint"), "__qualname__", "none")
             seconds = time.monotonic() - begun
-            self._metrics.answered(route, status, seconds)
+            self._metrics.answered(route, status, seconds, code)
             if status >= HTTPStatus.BAD_REQUEST:
                 told = {"route": route, "status": status, "code": code, "seconds": round(seconds, 4)}
                 _journal.info("refused", extra=told)

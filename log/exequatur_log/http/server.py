@@ -28,6 +28,7 @@ from exequatur_log.storage.place import Place
 from .app import DEFAULTS, create_app
 from .health import Settings
 from .metrics import Metrics
+from .protocol import Protocol
 from .reader import create_reader
 
 _GRACE: Final = 30
@@ -85,7 +86,7 @@ async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callabl
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,
