@@ -141,8 +141,17 @@ class Log:
             raise answer
         return answer
 
-    async def register_many(self, batch: Sequence[bytes]) -> list[Answer]:
-        """Register statements in order; return one answer each, refusals too. Later ones may link earlier ones."""
+    async def register_many(
+        self, batch: Sequence[bytes], *, waits: bool = True, deadline: float | None = None
+    ) -> list[Answer]:
+        """Register statements in order; return one answer each, refusals too. Later ones may link earlier ones.
+
+        Without ``waits``, or if the ``deadline`` (seconds) is not expected to be met, nothing is registered where
+        there is no room for all at once: raises ``Refused`` (``BUSY``).
+        """
+        busy = None if waits and deadline is None else self._appending().busy(len(batch), deadline)
+        if busy is not None:
+            raise busy
         return await self._appending().register_many(batch)
 
     @property
