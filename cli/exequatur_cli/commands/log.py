@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exequatur_cli.commands import migrate, publish, read_only, rotate
+from exequatur_cli.commands import copies, migrate, publish, read_only, rotate
 from exequatur_cli.home import open_home
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import plain
@@ -24,7 +24,7 @@ def command() -> None:
     """Append to the home's transparency log, read it, prove, check and publish it."""
 
 
-for _part in (migrate.command, publish.command, read_only.command, rotate.command):
+for _part in (copies.export, copies.import_, migrate.command, publish.command, read_only.command, rotate.command):
     command.add_command(_part)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, values
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, tuple_, values
 
 from exequatur_log.entry import Entry, NamedKey
 from exequatur_log.head import SignedHead, WitnessedHead
@@ -67,6 +67,12 @@ _KEYS: Final = ListQuery(lambda names: _at(schema.keys, ("thumbprint", "algorith
 _ALL_KEYS: Final = Query(select(schema.keys))
 _WITNESSED: Final = Query(
     select(schema.witnessed).where(_witnessed.size == bindparam("size")).order_by(_witnessed.time.desc()).limit(1)
+)
+_WITNESSED_AFTER: Final = Query(
+    select(schema.witnessed)
+    .where(tuple_(_witnessed.size, _witnessed.time) > tuple_(bindparam("size"), bindparam("time")))
+    .order_by(_witnessed.size, _witnessed.time)
+    .limit(bindparam("limit"))
 )
 _NEWEST_WITNESSED: Final = Query(
     select(schema.witnessed).order_by(_witnessed.size.desc(), _witnessed.time.desc()).limit(1)
@@ -196,6 +202,12 @@ async def witnessed(connection: Connection, size: int | None) -> WitnessedHead |
     """Return the checkpoint of that size, or the largest, that a quorum cosigned, as it was cosigned last."""
     row = await (_NEWEST_WITNESSED.one(connection) if size is None else _WITNESSED.one(connection, size=size))
     return None if row is None else WitnessedHead(*row)
+
+
+async def witnessed_after(connection: Connection, size: int, time: int, limit: int) -> list[WitnessedHead]:
+    """Return the cosigned checkpoints after that size and time, in their order."""
+    rows = await _WITNESSED_AFTER.all(connection, size=size, time=time, limit=limit)
+    return [WitnessedHead(*row) for row in rows]
 
 
 async def damage(connection: Connection) -> list[str]:
