@@ -14,6 +14,9 @@ from . import schema
 from .connection import Connection
 from .prepared import ListQuery, Query
 
+# What a column holds. Who asks for more, or for text that no column holds, is told that there is none.
+_LARGEST: Final = 2**63 - 1
+
 _entry: Final = schema.entries.c
 _heads: Final = schema.heads.c
 _witnessed: Final = schema.witnessed.c
@@ -102,7 +105,7 @@ async def heads(connection: Connection, after: int, limit: int) -> list[SignedHe
 
 async def entry(connection: Connection, index: int) -> Entry | None:
     """Return the entry at ``index``."""
-    row = await _ENTRY.one(connection, index=index)
+    row = await _ENTRY.one(connection, index=index) if 0 <= index <= _LARGEST else None
     return None if row is None else Entry(*row)
 
 
@@ -114,7 +117,7 @@ async def entry_by_id(connection: Connection, record_id: bytes) -> Entry | None:
 
 async def entries(connection: Connection, start: int, end: int) -> list[Entry]:
     """Return the entries from ``start`` up to ``end``, in order."""
-    return [Entry(*row) for row in await _PAGE.all(connection, start=start, end=end)]
+    return [Entry(*row) for row in await _PAGE.all(connection, start=min(start, _LARGEST), end=min(end, _LARGEST))]
 
 
 async def entries_by_id(connection: Connection, ids: Collection[bytes]) -> list[Entry]:
@@ -129,7 +132,8 @@ async def known(connection: Connection, ids: Collection[bytes]) -> dict[bytes, t
 
 async def frozen_at(connection: Connection, indices: Collection[int]) -> list[tuple[int, int]]:
     """Return the index of each of these entries that exist, and the size of the head that it was answered under."""
-    return [(index, size) for index, size in await _FROZEN.all(connection, indices)]
+    held = [index for index in indices if 0 <= index <= _LARGEST]
+    return [(index, size) for index, size in await _FROZEN.all(connection, held)]
 
 
 async def newest(connection: Connection, series: Collection[str]) -> list[Entry]:
@@ -161,19 +165,22 @@ async def find(
 
     ``times`` (``iat``) and ``indices`` are each from the first up to the second.
     """
+    if any(isinstance(value, str) and "\0" in value for value in columns.values()):
+        return []
     query = _ENTRIES.where(*(_entry[name] == value for name, value in columns.items()))
     for wanted, (least, end) in ((_entry.iat, times), (_entry.leaf_index, indices)):
         if least is not None:
-            query = query.where(wanted >= least)
+            query = query.where(wanted >= min(least, _LARGEST))
         if end is not None:
-            query = query.where(wanted < end)
+            query = query.where(wanted < min(end, _LARGEST))
     order: ColumnElement[Any] = _entry.leaf_index.desc() if newest_first else _entry.leaf_index.asc()
     return [Entry(*row) for row in await Query(query.order_by(order).limit(limit)).all(connection)]
 
 
 async def tiles(connection: Connection, wanted: Collection[TileKey]) -> dict[TileKey, bytes]:
     """Return the hashes of those tiles that exist."""
-    return {(level, number): hashes for level, number, hashes in await _TILES.all(connection, wanted)}
+    held = [place for place in wanted if max(place) <= _LARGEST]
+    return {(level, number): hashes for level, number, hashes in await _TILES.all(connection, held)}
 
 
 async def keys(connection: Connection, wanted: Collection[KeyName]) -> list[NamedKey]:
