@@ -9,7 +9,7 @@ from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import Code, FatalLogError, LogError, Refused, StorageError
 from exequatur_log.head import WitnessedHead
 from exequatur_log.log import Log
-from exequatur_log.storage import postgres, postgres_session
+from exequatur_log.storage import database, postgres, postgres_session
 from exequatur_log.storage.database import create_database, open_database
 from exequatur_log.storage.place import Postgres
 from exequatur_log.storage.prepared import Query
@@ -320,3 +320,30 @@ def test_a_vanished_writer_does_not_hold_up_the_others_for_ever(
 
     asyncio.run(run())
     assert check_file(copy) == []
+
+
+def test_readers_that_give_up_leave_the_others_their_connections(copy: Postgres) -> None:
+    async def run() -> None:
+        async with await Log.open(copy) as log:
+            for late in range(40):
+                reading = [asyncio.create_task(log.find(limit=300)) for _ in range(4)]
+                await asyncio.sleep(late / 10_000)
+                for task in reading:
+                    task.cancel()
+                await asyncio.gather(*reading, return_exceptions=True)
+            assert {len(await log.find(limit=300)) for _ in range(8)} == {300}
+
+    asyncio.run(run())
+
+
+def test_a_connection_is_never_less_private_than_was_asked_for(copy: Postgres) -> None:
+    """This server knows no TLS, so who insists on it is not connected."""
+    with pytest.raises(StorageError, match="cannot be reached"):
+        BlockingLog.open(Postgres(copy.url.replace("sslmode=disable", "sslmode=require")))
+    BlockingLog.open(copy).close()
+
+
+def test_what_is_missing_without_the_extra_is_named(copy: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "find_spec", lambda _: None)
+    with pytest.raises(LogError, match=r"exequatur\[postgres\]"):
+        BlockingLog.open(copy)
