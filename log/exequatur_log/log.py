@@ -146,13 +146,9 @@ class Log:
     ) -> list[Answer]:
         """Register statements in order; return one answer each, refusals too. Later ones may link earlier ones.
 
-        Without ``waits``, or if the ``deadline`` (seconds) is not expected to be met, nothing is registered where
-        there is no room for all at once: raises ``Refused`` (``BUSY``).
+        With a deadline, or without ``waits``, raises ``Refused`` (``BUSY``) where it would wait for room or be late.
         """
-        busy = None if waits and deadline is None else self._appending().busy(len(batch), deadline)
-        if busy is not None:
-            raise busy
-        return await self._appending().register_many(batch)
+        return await self._appending().register_many(batch, waits=waits, deadline=deadline)
 
     @property
     def waiting(self) -> int:

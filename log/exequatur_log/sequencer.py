@@ -58,8 +58,14 @@ class Sequencer:
         due = None if deadline is None else self._loop.time() + deadline
         return (await self._enqueue([statement], due))[0]
 
-    async def register_many(self, statements: Sequence[bytes]) -> list[Answer]:
-        """Return the answer to each statement, in order. Waits for room in the queue."""
+    async def register_many(self, statements: Sequence[bytes], *, waits: bool, deadline: float | None) -> list[Answer]:
+        """Return the answer to each statement, in order.
+
+        Waits for room in the queue; or else, and with a deadline, raises ``Refused`` if ``busy``.
+        """
+        refused = None if waits and deadline is None else self.busy(len(statements), deadline)
+        if refused is not None:
+            raise refused
         tickets: list[asyncio.Future[list[Answer]]] = []
         for start in range(0, len(statements), _TICKET):
             part = statements[start : start + _TICKET]
