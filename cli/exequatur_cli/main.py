@@ -28,6 +28,7 @@ EXIT_BUG: Final = 70
 COMMANDS: Final = (
     "audit",
     "authorize",
+    "bench",
     "bundle",
     "demo",
     "doctor",

@@ -7,10 +7,11 @@ log.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from exequatur_verifier import merkle, tiles
+from exequatur_verifier import checkpoint, merkle, tiles
 from exequatur_verifier import statement as statements
 from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.statement import Statement
@@ -20,7 +21,7 @@ from . import tree
 from .entry import Entry, NamedKey, entry_of
 from .errors import LogError, Refused, StorageError
 from .genesis import read_genesis, rotated
-from .head import Identity, SignedHead
+from .head import Identity, SignedHead, WitnessedHead
 from .intake import Checked, Intake, KeyName
 from .registration import admit
 from .registry import BatchRegistry
@@ -35,6 +36,22 @@ _PAGE: Final = 512
 _MOST: Final = 100
 _FULL: Final = tiles.WIDTH * merkle.HASH_SIZE
 
+
+class Page(NamedTuple):
+    """Entries that were found to be right, with what follows from them, or was signed over them, and was so as well.
+
+    ``tiles`` are those that are full with these entries. After all entries come the partial tiles, and cosigned heads.
+    """
+
+    entries: Sequence[Entry] = ()
+    keys: Sequence[NamedKey] = ()
+    heads: Sequence[SignedHead] = ()
+    tiles: Mapping[TileKey, bytes] = MappingProxyType({})
+    witnessed: Sequence[WitnessedHead] = ()
+
+
+# Called with each page in its order, as long as nothing was found.
+Take = Callable[[Page], Awaitable[None]]
 # Called with the number of entries that are done, and the number there are.
 Progress = Callable[[int, int], None]
 
@@ -57,7 +74,7 @@ async def fsck(place: Place, progress: Progress | None = None) -> list[Finding]:
         database = await open_database(place, writable=False)
     except LogError as error:
         return [Finding("DATABASE", None, str(error))]
-    walk = _Walk()
+    walk = Walk()
     try:
         async with database.read() as connection:
             await walk.run(connection, progress)
@@ -69,10 +86,14 @@ async def fsck(place: Place, progress: Progress | None = None) -> list[Finding]:
     return walk.findings
 
 
-class _Walk:
-    """One pass over the entries, from the first to the last; ``edge`` is the tree of those that are done."""
+class Walk:
+    """One pass over the entries, from the first to the last; ``edge`` is the tree of those that are done.
 
-    def __init__(self) -> None:
+    ``take`` is given whatever was found right. Close it afterwards.
+    """
+
+    def __init__(self, take: Take | None = None) -> None:
+        self._take = take
         self.findings: list[Finding] = []
         self.edge = tree.EMPTY
         self._threads = Threads()
@@ -85,13 +106,16 @@ class _Walk:
         self._identities: list[tuple[int, Identity]] = []
 
     def close(self) -> None:
+        """Stop the threads."""
         self._intake.close()
         self._threads.close()
 
     def find(self, code: str, leaf_index: int | None, detail: str) -> None:
+        """Add a finding."""
         self.findings.append(Finding(code, leaf_index, detail))
 
     async def run(self, connection: Connection, progress: Progress | None) -> None:
+        """Walk over the log of that connection."""
         for damage in await queries.damage(connection):
             self.find("DATABASE", None, damage)
         identity = await self._genesis(connection)
@@ -108,13 +132,19 @@ class _Walk:
                 return
             # One more than the page can need: the head that the page's last entries were frozen at.
             signed = await queries.heads(connection, start, len(page) + 1)
-            await self._check_entries(connection, page, signed, registry)
-            await self._check_heads(page, signed)
-            await self._check_tiles(connection, {key for key, value in self._unfinished.items() if len(value) == _FULL})
+            keys = await self._check_entries(connection, page, signed, registry)
+            heads = await self._check_heads(page, signed)
+            full = {key for key, value in self._unfinished.items() if len(value) == _FULL}
+            await self._hand(Page(page, keys, heads, await self._check_tiles(connection, full)))
             if progress is not None:
                 progress(self.edge.size, total)
         if self.edge.size == total:
-            await self._check_end(connection)
+            await self._hand(Page(tiles=await self._check_end(connection)))
+            await self._check_witnessed(connection)
+
+    async def _hand(self, page: Page) -> None:
+        if self._take is not None and not self.findings:
+            await self._take(page)
 
     async def _genesis(self, connection: Connection) -> Identity | None:
         first = await queries.entry(connection, 0)
@@ -129,7 +159,7 @@ class _Walk:
 
     async def _check_entries(
         self, connection: Connection, page: Sequence[Entry], signed: Sequence[SignedHead], registry: BatchRegistry
-    ) -> None:
+    ) -> list[NamedKey]:
         checked = await self._intake.check([entry.statement for entry in page])
         needs = registry.plan(item.statement for item in checked if isinstance(item, Checked))
         for entry in await queries.entries_by_id(connection, needs.ids):
@@ -149,6 +179,7 @@ class _Walk:
             else:
                 self._check_entry(entry, item, signed[place], registry)
         registry.commit()
+        return [item.introduces for item in checked if isinstance(item, Checked) and item.introduces is not None]
 
     def _check_entry(self, entry: Entry, item: Checked, head: SignedHead, registry: BatchRegistry) -> None:
         index = entry.leaf_index
@@ -162,7 +193,8 @@ class _Walk:
             except Refused as refusal:
                 self.find("REGISTRATION", index, str(refusal))
         if item.introduces is not None:
-            self._introduced[item.introduces.thumbprint, item.introduces.algorithm] = item.introduces
+            # Under its first encoding, as the log keeps it.
+            self._introduced.setdefault((item.introduces.thumbprint, item.introduces.algorithm), item.introduces)
         registry.add(item.statement, index)
         self._rotate(index, item.statement)
 
@@ -176,8 +208,8 @@ class _Walk:
         if identity is not former:
             self._identities.append((index, identity))
 
-    async def _check_heads(self, page: Sequence[Entry], signed: Sequence[SignedHead]) -> None:
-        """Grow the tree by the page, from head to head, and compare each root."""
+    async def _check_heads(self, page: Sequence[Entry], signed: Sequence[SignedHead]) -> list[SignedHead]:
+        """Grow the tree by the page, from head to head, and compare each root; return the heads within it."""
         leaves = [merkle.leaf_hash(entry.statement) for entry in page]
         start, end = self.edge.size, self.edge.size + len(page)
         within = [head for head in signed if head.size <= end]
@@ -193,6 +225,7 @@ class _Walk:
         for head, problem in zip(within, problems, strict=True):
             if problem is not None:
                 self.find("HEAD", head.size, problem)
+        return within
 
     def _in_force(self, head: SignedHead) -> Identity:
         return next(identity for index, identity in reversed(self._identities) if index < head.size)
@@ -203,24 +236,28 @@ class _Walk:
         for key, gain in growth.gains.items():
             self._unfinished[key] = self._unfinished.get(key, b"") + gain
 
-    async def _check_tiles(self, connection: Connection, done: set[TileKey]) -> None:
+    async def _check_tiles(self, connection: Connection, done: set[TileKey]) -> dict[TileKey, bytes]:
+        """Compare tiles to which nothing is added any more, and return them."""
         stored = await queries.tiles(connection, done)
-        for key in sorted(done):
+        derived = {key: self._unfinished.pop(key) for key in sorted(done)}
+        for key, hashes in derived.items():
             self._tiles += 1
             level, number = key
-            if stored.get(key) != self._unfinished.pop(key):
+            if stored.get(key) != hashes:
                 first = number * tiles.WIDTH ** (level + 1)
                 self.find("TILE", first, f"tile {level}/{number} does not hold the hashes of the entries")
+        return derived
 
-    async def _check_end(self, connection: Connection) -> None:
-        await self._check_tiles(connection, set(self._unfinished))
+    async def _check_end(self, connection: Connection) -> dict[TileKey, bytes]:
+        """Compare what stands once, and return the partial tiles."""
+        partial = await self._check_tiles(connection, set(self._unfinished))
         size = self.edge.size
         if await queries.count_tiles(connection) != self._tiles:
             self.find("TILE", size, f"there are other tiles than the {self._tiles} of this size")
         found = await queries.head(connection)
         if found is None:
             self.find("HEAD", size, "the log has no head")
-            return
+            return partial
         head, edge = found
         if head != self._last or head.size != size or await queries.heads(connection, size, 1):
             self.find(
@@ -230,6 +267,18 @@ class _Walk:
             self.find("EDGE", size, "the right edge is not that of the entries")
         if set(await queries.all_keys(connection)) != set(self._introduced.values()):
             self.find("KEY", None, "the keys are not those that the entries introduce")
+        return partial
+
+    async def _check_witnessed(self, connection: Connection) -> None:
+        """Compare each checkpoint that was cosigned with the head of its size; whether a quorum did is a policy's."""
+        last = (0, 0)
+        while (page := await queries.witnessed_after(connection, *last, _PAGE)) and len(self.findings) < _MOST:
+            last = page[-1].size, page[-1].time
+            for kept in page:
+                head = await queries.head_at(connection, kept.size)
+                if head is None or not _shows(kept.note, head, self._in_force(head)):
+                    self.find("HEAD", kept.size, "a cosigned checkpoint is not that of the head of its size")
+            await self._hand(Page(witnessed=page))
 
     async def _fetch_keys(self, wanted: set[KeyName]) -> list[NamedKey]:
         return [self._introduced[name] for name in wanted if name in self._introduced]
@@ -241,3 +290,11 @@ def _problem(head: SignedHead, identity: Identity) -> str | None:
     except ExequaturError as error:
         return str(error)
     return None
+
+
+def _shows(note: bytes, head: SignedHead, identity: Identity) -> bool:
+    try:
+        shown = checkpoint.open(note, identity.checkpoint_keys).checkpoint
+    except ExequaturError:
+        return False
+    return shown == checkpoint.Checkpoint(identity.origin, head.size, head.root)

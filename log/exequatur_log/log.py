@@ -141,9 +141,14 @@ class Log:
             raise answer
         return answer
 
-    async def register_many(self, batch: Sequence[bytes]) -> list[Answer]:
-        """Register statements in order; return one answer each, refusals too. Later ones may link earlier ones."""
-        return await self._appending().register_many(batch)
+    async def register_many(
+        self, batch: Sequence[bytes], *, waits: bool = True, deadline: float | None = None
+    ) -> list[Answer]:
+        """Register statements in order; return one answer each, refusals too. Later ones may link earlier ones.
+
+        With a deadline, or without ``waits``, raises ``Refused`` (``BUSY``) where it would wait for room or be late.
+        """
+        return await self._appending().register_many(batch, waits=waits, deadline=deadline)
 
     @property
     def waiting(self) -> int:

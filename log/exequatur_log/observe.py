@@ -1,7 +1,7 @@
 """What a log tells whoever watches it: a stage, how long it took, how many statements went through it.
 
-check    parsing and signatures of a batch          sign     the two signatures of a head
-commit   a batch from the lock to the answer
+wait     the oldest of a batch, until it was taken   check    parsing and signatures of a batch
+commit   a batch from the lock to the answer         sign     the two signatures of a head
 """
 
 from collections.abc import Callable

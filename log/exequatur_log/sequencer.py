@@ -28,6 +28,7 @@ _TICKET: Final = 1024
 class _Ticket(NamedTuple):
     statements: Sequence[bytes]
     answers: asyncio.Future[list[Answer]]
+    since: float
     due: float | None
 
 
@@ -51,18 +52,20 @@ class Sequencer:
 
     async def register(self, statement: bytes, deadline: float | None) -> Answer:
         """Return the answer to one statement, within ``deadline`` seconds if one is given."""
-        expected = self._pace * (2 + self._count // MAX_BATCH)
-        if self._count >= MAX_WAITING:
-            return Refused(Code.BUSY, "the queue of the log is full; send it again later", retry_after=expected)
-        if deadline is not None and expected > deadline:
-            return Refused(
-                Code.BUSY, f"the log needs about {expected:.3f} s now; send it again later", retry_after=expected
-            )
+        busy = self.busy(1, deadline)
+        if busy is not None:
+            return busy
         due = None if deadline is None else self._loop.time() + deadline
         return (await self._enqueue([statement], due))[0]
 
-    async def register_many(self, statements: Sequence[bytes]) -> list[Answer]:
-        """Return the answer to each statement, in order. Waits for room in the queue."""
+    async def register_many(self, statements: Sequence[bytes], *, waits: bool, deadline: float | None) -> list[Answer]:
+        """Return the answer to each statement, in order.
+
+        Waits for room in the queue; or else, and with a deadline, raises ``Refused`` if ``busy``.
+        """
+        refused = None if waits and deadline is None else self.busy(len(statements), deadline)
+        if refused is not None:
+            raise refused
         tickets: list[asyncio.Future[list[Answer]]] = []
         for start in range(0, len(statements), _TICKET):
             part = statements[start : start + _TICKET]
@@ -70,6 +73,16 @@ class Sequencer:
                 await asyncio.wait([self._waiting[0].answers])
             tickets.append(self._enqueue(part, None))
         return list(chain.from_iterable(await asyncio.gather(*tickets)))
+
+    def busy(self, statements: int, deadline: float | None) -> Refused | None:
+        """Say why so many statements are not taken now: there is no room, or they would be late; else ``None``."""
+        expected = self._pace * (2 + (self._count + statements - 1) // MAX_BATCH)
+        if self._count + statements > MAX_WAITING:
+            return Refused(Code.BUSY, "the queue of the log is full; send it again later", retry_after=expected)
+        if deadline is not None and expected > deadline:
+            detail = f"the log needs about {expected:.3f} s now; send it again later"
+            return Refused(Code.BUSY, detail, retry_after=expected)
+        return None
 
     @property
     def waiting(self) -> int:
@@ -97,7 +110,7 @@ class Sequencer:
             raise self._fatal
         if self._closing:
             raise ValueError("the log is closed")
-        ticket = _Ticket(statements, self._loop.create_future(), due)
+        ticket = _Ticket(statements, self._loop.create_future(), self._loop.time(), due)
         self._waiting.append(ticket)
         self._count += len(statements)
         self._wake.set()
@@ -129,6 +142,7 @@ class Sequencer:
             if not (tickets := self._take()):
                 continue
             begun = self._loop.time()
+            self._observe("wait", begun - tickets[0].since, sum(len(ticket.statements) for ticket in tickets))
             try:
                 with _uncollected():
                     checked = await self._intake.check([item for ticket in tickets for item in ticket.statements])

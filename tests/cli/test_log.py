@@ -125,7 +125,7 @@ def test_a_tlog_proof_is_written_and_verifies(exq: Exq, home: Path) -> None:
 
 
 def test_a_log_of_the_first_format_is_migrated_on_demand(exq: Exq, home: Path) -> None:
-    # L-32
+    # L-31
     assert exq("log", "migrate", "--home", home).out == "format 0002 already\n"
     connection = sqlite3.connect(home / "log.db")
     with connection:
@@ -136,3 +136,27 @@ def test_a_log_of_the_first_format_is_migrated_on_demand(exq: Exq, home: Path) -
     assert (refused.status, "exequatur log migrate" in refused.err) == (77, True)
     assert exq("log", "migrate", "--home", home, "--json").json == {"from": "0001", "to": "0002"}
     assert exq("log", "fsck", "--home", home).status == 0
+
+
+def test_a_log_is_exported_and_imported(exq: Exq, home: Path) -> None:
+    # L-32 L-33
+    exq("run", "--home", home, "--", "true")
+    Path("head").write_text(exq("log", "checkpoint", "--home", home).out)
+    told = exq("log", "export", "copy", "--home", home, "--json")
+    assert (told.status, told.json["size"]) == (0, 11)
+    assert exq("log", "export", "copy", "--home", home).status == 77
+    exq("run", "--home", home, "--", "true")
+    Path("later").write_text(exq("log", "checkpoint", "--home", home).out)
+    for name in ("log.db", "log.lock"):
+        (home / name).unlink()
+    refused = exq("log", "import", "copy", "--home", home)
+    assert (refused.status, "would fork it" in refused.err) == (77, True)
+    refused = exq("log", "import", "copy", "--head", "head", "--head", "later", "--home", home)
+    assert (refused.status, "size 16 since" in refused.err) == (77, True)
+    assert exq("log", "checkpoint", "--home", home).status == 77
+    elsewhere = exq("log", "import", "copy", "--head", "head", "--database", "other.db", "--home", home, "--json")
+    assert elsewhere.json == {"place": "other.db", "size": 11, "root": told.json["root"]}
+    assert exq("log", "import", "copy", "--head", "head", "--home", home).status == 0
+    assert exq("log", "checkpoint", "--home", home).out == Path("head").read_text()
+    assert exq("log", "fsck", "--home", home).status == 0
+    assert exq("log", "import", "copy", "--head", "head", "--database", "mysql://x/y", "--home", home).status == 65

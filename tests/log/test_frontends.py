@@ -90,7 +90,7 @@ def test_two_processes_append_to_one_database(server: Server) -> None:
 
 
 def test_a_server_that_is_killed_loses_nothing_it_acknowledged(mortal: Server) -> None:
-    # L-11 L-12 L-31
+    # L-11 L-12
     place = mortal.database()
     scene.create(place).close()
     answered: Answered = {}
@@ -146,7 +146,7 @@ def test_a_server_that_is_killed_loses_nothing_it_acknowledged(mortal: Server) -
 
 
 def test_a_database_that_was_restored_from_an_older_copy_stops_the_log(server: Server) -> None:
-    # L-16 L-31
+    # L-16
     place = server.database()
     scene.create(place).close()
     older = server.database(place)
@@ -163,7 +163,7 @@ def test_a_database_that_was_restored_from_an_older_copy_stops_the_log(server: S
 
 
 def test_a_database_that_holds_a_fork_stops_the_log(server: Server) -> None:
-    # L-16 L-31
+    # L-16
     place = server.database()
     scene.create(place).close()
     fork = server.database(place)
@@ -180,7 +180,7 @@ def test_a_database_that_holds_a_fork_stops_the_log(server: Server) -> None:
 
 
 def test_a_server_that_is_away_is_unavailable_and_no_reason_to_stop(mortal: Server) -> None:
-    # L-31
+    # L-12
     place, entry = mortal.database(), scene.request()
     with scene.create(place) as log:
         mortal.stop()

@@ -98,6 +98,16 @@ def test_a_statement_signed_with_an_unknown_key_is_found(copy: Path) -> None:
     assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("SIGNATURE", 620)]
 
 
+def test_a_cosigned_checkpoint_of_another_head_is_found(copy: Path) -> None:
+    with scene.reopen(copy) as log:
+        first, last = log.heads(limit=1)[0], log.head()
+        log.run(lambda opened: opened.keep_witnessed(head.WitnessedHead(last.size, NOW, last.note)))
+    assert check_file(copy) == []
+    with scene.reopen(copy) as log:
+        log.run(lambda opened: opened.keep_witnessed(head.WitnessedHead(last.size, NOW + 1, first.note)))
+    assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("HEAD", last.size)]
+
+
 def test_findings_are_bounded(copy: Path) -> None:
     damage.apply(copy, damage.sql("UPDATE entries SET iss = 'x'"))
     assert 100 <= len(check_file(copy)) <= 612

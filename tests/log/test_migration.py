@@ -13,7 +13,7 @@ from sqlalchemy import Connection, inspect
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import FatalLogError, LogError
 from exequatur_log.migration import migrate_blocking
-from exequatur_log.storage import postgres, revisions, schema, sqlite
+from exequatur_log.storage import postgres, revisions, schema, sqlite_session
 from exequatur_log.storage.place import Place, Postgres
 from tests.data import ROOT
 from tests.log import damage, scene
@@ -54,7 +54,7 @@ def older(place: Place, tmp_path: Path) -> tuple[Place, list[bytes]]:
 
 
 def test_an_older_log_is_refused_until_it_is_migrated(older: tuple[Place, list[bytes]]) -> None:
-    # L-32
+    # L-31
     place, receipts = older
     for keys in (KEYS, None):
         with pytest.raises(FatalLogError, match="exequatur log migrate"):
@@ -95,7 +95,7 @@ def test_a_migrated_log_is_like_one_that_was_made(older: tuple[Place, list[bytes
 
 @pytest.mark.parametrize("revision", ["0003", "8f2e4c6a91b0", ""])
 def test_a_format_that_is_not_known_is_refused(place: Place, revision: str) -> None:
-    # L-32
+    # L-31
     scene.create(place).close()
     damage.execute(place, f"UPDATE alembic_version SET version_num = '{revision}'")
     with pytest.raises(FatalLogError, match="does not know"):
@@ -126,7 +126,7 @@ def test_the_tables_are_those_that_queries_name(place: Place) -> None:
         if isinstance(place, Postgres):
             engine = postgres._engine(place, 1, writing=False, primary=False)
         else:
-            engine = sqlite._engine(place, "ro", (), 1)
+            engine = sqlite_session.engine(place, "ro", (), 1)
         async with engine.connect() as connection:
             await connection.run_sync(compare)
         await engine.dispose()

@@ -7,8 +7,9 @@ import pytest
 
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import Code, FatalLogError, LogError, Refused, StorageError
+from exequatur_log.head import WitnessedHead
 from exequatur_log.log import Log
-from exequatur_log.storage import postgres, postgres_session
+from exequatur_log.storage import database, postgres, postgres_session
 from exequatur_log.storage.database import create_database, open_database
 from exequatur_log.storage.place import Postgres
 from exequatur_log.storage.prepared import Query
@@ -81,9 +82,9 @@ ZEROS = "decode(repeat('00', 32), 'hex')"
         "UPDATE head SET size = size + 1, iat = iat - 1",
         "UPDATE head SET id = 2, size = size + 1",
         "INSERT INTO head SELECT 2, size, root, iat, protected, signature, note, edge FROM head",
-        "INSERT INTO witnessed VALUES (77, '\\x00')",
-        "INSERT INTO witnessed VALUES (304, '\\x00'); UPDATE witnessed SET note = '\\x01'",
-        "INSERT INTO witnessed VALUES (304, '\\x00'); DELETE FROM witnessed",
+        "INSERT INTO witnessed VALUES (77, 1, '\\x00')",
+        "INSERT INTO witnessed VALUES (304, 1, '\\x00'); UPDATE witnessed SET note = '\\x01'",
+        "INSERT INTO witnessed VALUES (304, 1, '\\x00'); DELETE FROM witnessed",
         "TRUNCATE witnessed",
     ],
 )
@@ -101,7 +102,7 @@ def test_what_is_logged_cannot_be_changed(sound: Postgres, statement: str) -> No
         "INSERT INTO heads SELECT size + 1, root, iat, protected, signature, note FROM head",
         f"UPDATE tiles SET hashes = {TILE} || {ZEROS} WHERE {LAST}",
         "UPDATE head SET size = size + 1, iat = iat",
-        "INSERT INTO witnessed VALUES (304, '\\x00')",
+        "INSERT INTO witnessed VALUES (304, 1, '\\x00')",
     ],
 )
 def test_a_log_can_grow(sound: Postgres, statement: str) -> None:
@@ -290,13 +291,14 @@ def test_a_commit_that_waits_for_its_replica_is_not_acknowledged(own: Server, mo
 
 
 def test_cosignatures_are_kept_while_another_holds_the_head(copy: Postgres) -> None:
-    # L-33
+    kept = WitnessedHead(304, NOW, b"note")
+
     async def run() -> None:
         database = await open_database(copy, writable=True)
         async with await Log.open(copy, KEYS, clock=lambda: NOW) as log:
             async with database.append():
-                await asyncio.wait_for(log.keep_witnessed(304, b"note"), 10)
-            assert await log.witnessed() == (304, b"note")
+                await asyncio.wait_for(log.keep_witnessed(kept), 10)
+            assert await log.witnessed() == await log.witnessed(304) == kept
         await database.close()
 
     asyncio.run(run())
@@ -318,3 +320,30 @@ def test_a_vanished_writer_does_not_hold_up_the_others_for_ever(
 
     asyncio.run(run())
     assert check_file(copy) == []
+
+
+def test_readers_that_give_up_leave_the_others_their_connections(copy: Postgres) -> None:
+    async def run() -> None:
+        async with await Log.open(copy) as log:
+            for late in range(40):
+                reading = [asyncio.create_task(log.find(limit=300)) for _ in range(4)]
+                await asyncio.sleep(late / 10_000)
+                for task in reading:
+                    task.cancel()
+                await asyncio.gather(*reading, return_exceptions=True)
+            assert {len(await log.find(limit=300)) for _ in range(8)} == {300}
+
+    asyncio.run(run())
+
+
+def test_a_connection_is_never_less_private_than_was_asked_for(copy: Postgres) -> None:
+    """This server knows no TLS, so who insists on it is not connected."""
+    with pytest.raises(StorageError, match="cannot be reached"):
+        BlockingLog.open(Postgres(copy.url.replace("sslmode=disable", "sslmode=require")))
+    BlockingLog.open(copy).close()
+
+
+def test_what_is_missing_without_the_extra_is_named(copy: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "find_spec", lambda _: None)
+    with pytest.raises(LogError, match=r"exequatur\[postgres\]"):
+        BlockingLog.open(copy)

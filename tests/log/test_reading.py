@@ -58,7 +58,7 @@ def test_entries_are_found_by_the_time_they_were_issued(log: BlockingLog) -> Non
 
 
 def test_what_is_not_there_is_not_found(log: BlockingLog) -> None:
-    for index in (-1, 4, 10**6):
+    for index in (-1, 4, 10**6, 2**63, 10**30):
         with pytest.raises(NotFoundError):
             log.get(index)
         with pytest.raises(NotFoundError):
@@ -76,8 +76,12 @@ def test_what_is_not_there_is_not_found(log: BlockingLog) -> None:
     for size in (-1, 5):
         with pytest.raises(NotFoundError):
             log.root(size)
-    with pytest.raises(NotFoundError):
-        log.tile(0, 1)
+    for level, number in ((0, 1), (7, 0), (0, 2**63), (10**30, 0)):
+        with pytest.raises(NotFoundError):
+            log.tile(level, number)
+    assert log.find(sub="urn:scene:\0") == log.find(start=10**30) == log.find(since=10**30) == []
+    assert len(log.find(end=10**30, before=10**30)) == 4
+    assert list(log.entries(2**63, 2**64)) == []
 
 
 def test_entries_stream_in_pages(log: BlockingLog, place: Place) -> None:

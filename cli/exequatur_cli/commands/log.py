@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exequatur_cli.commands import load, migrate, publish, read_only, rotate
+from exequatur_cli.commands import copies, load, migrate, publish, read_only, rotate
 from exequatur_cli.home import open_home
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import plain
@@ -24,7 +24,16 @@ def command() -> None:
     """Append to the home's transparency log, read it, prove, check and publish it."""
 
 
-for _part in (load.command, migrate.command, publish.command, read_only.command, rotate.command):
+_PARTS = (
+    copies.export,
+    copies.import_,
+    load.command,
+    migrate.command,
+    publish.command,
+    read_only.command,
+    rotate.command,
+)
+for _part in _PARTS:
     command.add_command(_part)
 
 

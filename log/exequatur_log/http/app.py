@@ -1,7 +1,8 @@
 """The application over one opened log: every surface, every error answered, every request counted.
 
 Statements, receipts and tiles are plain routes, without models and dependencies between the socket and the log;
-what people and their tools explore is FastAPI's, at ``/docs`` and ``/openapi.json``.
+what people and their tools explore is described at ``/openapi.json``. There is no page to try it: FastAPI's has its
+scripts from another host, which a log neither needs nor trusts.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from exequatur_log.batch import Clock
 from exequatur_log.log import Log, now
 from exequatur_log.publish.publication import Publication
 
-from . import lookup
+from . import lookup, openapi
 from .health import Health, Settings
 from .metrics import Metrics, Requests
 from .problems import HANDLERS, answered
@@ -56,6 +57,7 @@ def create_app(
         title="Exequatur log",
         summary="A transparency log of authorizations: SCRAPI, C2SP tiles, lookup",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -64,6 +66,8 @@ def create_app(
     for part in (tiles, Proofs(source), batches, scrapi, health):
         app.router.routes.extend(part.routes())
     app.include_router(lookup.router(log))
+    own = app.openapi
+    app.openapi = lambda: openapi.describe(own())  # type: ignore[method-assign]  # FastAPI's way to extend it
     for kind, answer in HANDLERS.items():
         app.add_exception_handler(kind, answer)
     return Counted(app, metrics, _plain(scrapi, batches, tiles))
@@ -114,7 +118,7 @@ class Counted:
         finally:
             route = getattr(plain or scope.get("endpoint"), "__qualname__", "none")
             seconds = time.monotonic() - begun
-            self._metrics.answered(route, status, seconds)
+            self._metrics.answered(route, status, seconds, code)
             if status >= HTTPStatus.BAD_REQUEST:
                 told = {"route": route, "status": status, "code": code, "seconds": round(seconds, 4)}
                 _journal.info("refused", extra=told)

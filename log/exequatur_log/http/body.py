@@ -1,5 +1,6 @@
 """Requests: their bodies within a limit, their media types, and the few headers that mean something."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Final
 
@@ -11,10 +12,14 @@ from .problems import Problem, malformed
 
 COSE: Final = "application/cose"
 CBOR: Final = "application/cbor"
+SECONDS: Final = 30
 
 
 async def read(request: Request, media_type: str, most: int) -> bytes:
-    """Return the body, of that media type and of at most ``most`` bytes; raise ``Problem``, without reading more."""
+    """Return the body, of that media type and of at most ``most`` bytes; raise ``Problem``, without reading more.
+
+    One that does not end in thirty seconds is given up, and its connection with it: it would be held for as long.
+    """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != media_type:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", f"send {media_type}")
@@ -28,11 +33,16 @@ async def read_any(request: Request, most: int) -> bytes:
         raise _too_large(most)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise _too_large(most)
-        parts.append(part)
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise _too_large(most)
+                parts.append(part)
+    except TimeoutError:
+        detail = f"the body did not end within {SECONDS} seconds; send the request again"
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "Request Timeout", detail, {"connection": "close"}) from None
     return b"".join(parts)
 
 

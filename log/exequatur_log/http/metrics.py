@@ -17,12 +17,20 @@ class Requests:
         self._requests = Counter(
             "exequatur_http_requests", "Requests answered", ["route", "status"], registry=self._registry
         )
+        self._refusals = Counter(
+            "exequatur_http_refusals", "Requests that the log refused, as a whole", ["code"], registry=self._registry
+        )
         self._latency = Histogram(
             "exequatur_http_seconds", "Until the answer", ["route"], buckets=_SECONDS, registry=self._registry
         )
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count a request. ``route`` names what answered, never the path asked for, of which there is no end."""
+    def answered(self, route: str, status: int, seconds: float, code: str | None) -> None:
+        """Count a request, and the code of its refusal.
+
+        ``route`` names what answered, never the path asked for, of which there is no end.
+        """
+        if code is not None:
+            self._refusals.labels(code).inc()
         self._requests.labels(route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 

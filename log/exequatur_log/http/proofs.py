@@ -19,7 +19,7 @@ from exequatur_log.sequencer import MAX_BATCH
 from exequatur_verifier import cbor
 from exequatur_verifier.errors import MalformedError
 
-from .body import CBOR, COSE, ack_of, read, whole_number
+from .body import CBOR, COSE, ack_of, deadline_of, read, whole_number
 from .problems import malformed, of_refusal
 from .scrapi import IMMUTABLE, PATIENCE, place_of
 from .source import TileSource
@@ -80,14 +80,17 @@ class Batches:
     async def register(self, request: Request) -> Response:
         """``POST /entries/batch``: an array of statements, answered by an array of one answer for each, in order."""
         data = await read(request, CBOR, MOST_BYTES)
-        level = ack_of(request, self._publication.levels)
+        deadline, level = deadline_of(request), ack_of(request, self._publication.levels)
         try:
             batch = cbor.decode(data)
         except MalformedError as error:
             raise malformed(str(error)) from None
         if type(batch) is not list or len(batch) > MAX_BATCH or not all(type(item) is bytes for item in batch):
             raise malformed(f"send an array of at most {MAX_BATCH} byte strings, each a signed statement")
-        answers = await self._log.register_many(batch)
+        try:
+            answers = await self._log.register_many(batch, waits=False, deadline=deadline)
+        except Refused as busy:
+            raise of_refusal(busy, data) from None
         described = [_describe(answer, item) for answer, item in zip(answers, batch, strict=True)]
         end = max((answer.leaf_index + 1 for answer in answers if not isinstance(answer, Refused)), default=0)
         if level is not Ack.DURABLE:

@@ -29,6 +29,7 @@ from exequatur_log.witness.cosigner import Cosigner
 from .app import DEFAULTS, create_app
 from .health import Settings
 from .metrics import Metrics
+from .protocol import Protocol
 from .reader import create_reader
 from .witness import create_witness
 
@@ -94,7 +95,7 @@ async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callabl
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -11,6 +11,7 @@ later each time; what contradicts the published history stops the log.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from enum import StrEnum
@@ -22,6 +23,7 @@ from exequatur_log.head import SignedHead, WitnessedHead
 from exequatur_log.log import Log
 from exequatur_log.observe import Observe
 
+_journal = logging.getLogger("exequatur.publication")
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 
@@ -200,14 +202,21 @@ class Publication:
             went = isinstance(error, NotWitnessedError) and not self._steps.required
         except Exception as error:  # noqa: BLE001  (an edge: the unforeseen stops the log, as it does in the sequencer)
             trouble = self._stop(FatalLogError(f"publication stopped at an unforeseen error: {error!r}"))
-        self.trouble = trouble
+        self._tell(trouble)
         self._observe("publish", asyncio.get_running_loop().time() - begun, 0)
         for waiter in self._waiting:
             if not waiter.told.done() and self._is_at(waiter.level, waiter.size):
                 waiter.told.set_result(None)
         return went
 
+    def _tell(self, trouble: str | None) -> None:
+        """Note in the journal what is in the way, once, and that it no longer is."""
+        if trouble != self.trouble:
+            (_journal.info if trouble is None else _journal.warning)("publication", extra={"trouble": trouble})
+        self.trouble = trouble
+
     def _stop(self, error: FatalLogError) -> str:
+        _journal.error("stopped", extra={"why": str(error)})
         self._log.stop(error)
         self.finish()
         return str(error)

@@ -14,8 +14,9 @@ from exequatur_log.errors import LogError
 from . import sqlite
 from .connection import Connection
 from .place import Place
+from .sqlite_session import COPY
 
-__all__ = ["Connection", "Database", "create_database", "migrate_database", "open_database"]
+__all__ = ["Connection", "Database", "create_copy", "create_database", "migrate_database", "open_copy", "open_database"]
 
 
 class Database(Protocol):
@@ -73,6 +74,16 @@ async def migrate_database(place: Place) -> tuple[str, str]:
     from . import postgres
 
     return await postgres.migrate_database(place)
+
+
+async def open_copy(path: Path) -> Database:
+    """Open a copy of a log for reading. Raises ``FatalLogError`` if the file is none, or of another format."""
+    return await sqlite.open_database(path, writable=False, form=COPY)
+
+
+def create_copy(path: Path) -> AbstractAsyncContextManager[Connection]:
+    """Yield a connection to the tables of a copy, which has its name once the block has ended well."""
+    return sqlite.create_database(path, COPY)
 
 
 def _require_driver() -> None:

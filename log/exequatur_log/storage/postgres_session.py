@@ -60,8 +60,8 @@ class Session:
                     status = await self._driver.execute(text, *rows[0])
                 elif rows:
                     await self._driver.executemany(text, rows)
-        # "UPDATE 1", "INSERT 0 1"
-        return int(status.rpartition(" ")[2])
+        # "UPDATE 1", "INSERT 0 1"; an executemany says nothing.
+        return int(status.rpartition(" ")[2] or 0)
 
     async def commit(self) -> None:
         """Commit; when this raises ``StorageError``, whether it was committed is unknown.

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, values
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, tuple_, values
 
 from exequatur_log.entry import Entry, NamedKey
 from exequatur_log.head import SignedHead, WitnessedHead
@@ -13,6 +13,9 @@ from exequatur_log.tree import Edge, TileKey
 from . import schema
 from .connection import Connection
 from .prepared import ListQuery, Query
+
+# What a column holds. Who asks for more, or for text that no column holds, is told that there is none.
+_LARGEST: Final = 2**63 - 1
 
 _entry: Final = schema.entries.c
 _heads: Final = schema.heads.c
@@ -68,6 +71,12 @@ _ALL_KEYS: Final = Query(select(schema.keys))
 _WITNESSED: Final = Query(
     select(schema.witnessed).where(_witnessed.size == bindparam("size")).order_by(_witnessed.time.desc()).limit(1)
 )
+_WITNESSED_AFTER: Final = Query(
+    select(schema.witnessed)
+    .where(tuple_(_witnessed.size, _witnessed.time) > tuple_(bindparam("size"), bindparam("time")))
+    .order_by(_witnessed.size, _witnessed.time)
+    .limit(bindparam("limit"))
+)
 _NEWEST_WITNESSED: Final = Query(
     select(schema.witnessed).order_by(_witnessed.size.desc(), _witnessed.time.desc()).limit(1)
 )
@@ -96,7 +105,7 @@ async def heads(connection: Connection, after: int, limit: int) -> list[SignedHe
 
 async def entry(connection: Connection, index: int) -> Entry | None:
     """Return the entry at ``index``."""
-    row = await _ENTRY.one(connection, index=index)
+    row = await _ENTRY.one(connection, index=index) if 0 <= index <= _LARGEST else None
     return None if row is None else Entry(*row)
 
 
@@ -108,7 +117,7 @@ async def entry_by_id(connection: Connection, record_id: bytes) -> Entry | None:
 
 async def entries(connection: Connection, start: int, end: int) -> list[Entry]:
     """Return the entries from ``start`` up to ``end``, in order."""
-    return [Entry(*row) for row in await _PAGE.all(connection, start=start, end=end)]
+    return [Entry(*row) for row in await _PAGE.all(connection, start=min(start, _LARGEST), end=min(end, _LARGEST))]
 
 
 async def entries_by_id(connection: Connection, ids: Collection[bytes]) -> list[Entry]:
@@ -123,7 +132,8 @@ async def known(connection: Connection, ids: Collection[bytes]) -> dict[bytes, t
 
 async def frozen_at(connection: Connection, indices: Collection[int]) -> list[tuple[int, int]]:
     """Return the index of each of these entries that exist, and the size of the head that it was answered under."""
-    return [(index, size) for index, size in await _FROZEN.all(connection, indices)]
+    held = [index for index in indices if 0 <= index <= _LARGEST]
+    return [(index, size) for index, size in await _FROZEN.all(connection, held)]
 
 
 async def newest(connection: Connection, series: Collection[str]) -> list[Entry]:
@@ -155,19 +165,22 @@ async def find(
 
     ``times`` (``iat``) and ``indices`` are each from the first up to the second.
     """
+    if any(isinstance(value, str) and "\0" in value for value in columns.values()):
+        return []
     query = _ENTRIES.where(*(_entry[name] == value for name, value in columns.items()))
     for wanted, (least, end) in ((_entry.iat, times), (_entry.leaf_index, indices)):
         if least is not None:
-            query = query.where(wanted >= least)
+            query = query.where(wanted >= min(least, _LARGEST))
         if end is not None:
-            query = query.where(wanted < end)
+            query = query.where(wanted < min(end, _LARGEST))
     order: ColumnElement[Any] = _entry.leaf_index.desc() if newest_first else _entry.leaf_index.asc()
     return [Entry(*row) for row in await Query(query.order_by(order).limit(limit)).all(connection)]
 
 
 async def tiles(connection: Connection, wanted: Collection[TileKey]) -> dict[TileKey, bytes]:
     """Return the hashes of those tiles that exist."""
-    return {(level, number): hashes for level, number, hashes in await _TILES.all(connection, wanted)}
+    held = [place for place in wanted if max(place) <= _LARGEST]
+    return {(level, number): hashes for level, number, hashes in await _TILES.all(connection, held)}
 
 
 async def keys(connection: Connection, wanted: Collection[KeyName]) -> list[NamedKey]:
@@ -196,6 +209,12 @@ async def witnessed(connection: Connection, size: int | None) -> WitnessedHead |
     """Return the checkpoint of that size, or the largest, that a quorum cosigned, as it was cosigned last."""
     row = await (_NEWEST_WITNESSED.one(connection) if size is None else _WITNESSED.one(connection, size=size))
     return None if row is None else WitnessedHead(*row)
+
+
+async def witnessed_after(connection: Connection, size: int, time: int, limit: int) -> list[WitnessedHead]:
+    """Return the cosigned checkpoints after that size and time, in their order."""
+    rows = await _WITNESSED_AFTER.all(connection, size=size, time=time, limit=limit)
+    return [WitnessedHead(*row) for row in rows]
 
 
 async def damage(connection: Connection) -> list[str]:

@@ -61,6 +61,32 @@ async def write(
         raise FatalLogError("the head moved while this process held the lock; something else writes to the log")
 
 
+async def restore(
+    connection: Connection,
+    entries: Sequence[Entry],
+    keys: Sequence[NamedKey],
+    tiles: Mapping[TileKey, bytes],
+    heads: Sequence[SignedHead],
+    witnessed: Sequence[WitnessedHead],
+) -> None:
+    """Write what another log holds, in its order; ``finish`` it with the head."""
+    of = connection.dialect
+    await connection.execute(
+        [
+            Step(_ENTRIES.text(of), entries, schema.entries),
+            Step(_KEYS.text(of), keys),
+            Step(_TILES.text(of), [(*key, hashes) for key, hashes in tiles.items()]),
+            Step(_HEADS.text(of), heads, schema.heads),
+            Step(_WITNESSED.text(of), witnessed),
+        ]
+    )
+
+
+async def finish(connection: Connection, head: SignedHead, edge: Edge) -> None:
+    """Write the head of a log that was restored."""
+    await connection.execute([Step(_FIRST.text(connection.dialect), [(1, *head, b"".join(edge.hashes))])])
+
+
 async def keep_witnessed(connection: Connection, head: WitnessedHead) -> None:
     """Keep a checkpoint that a quorum cosigned; of the same size and time, the first one stands."""
     await connection.execute([Step(_WITNESSED.text(connection.dialect), [head])])

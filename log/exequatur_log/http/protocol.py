@@ -1,0 +1,72 @@
+"""uvicorn's HTTP/1.1 by httptools, with bounds that it does not have: on the size of a request's head, and on its time.
+
+The parser keeps what it is given until a head is complete, however much that is, and a connection that says nothing may
+stay for ever. Here a head has 64 KiB and thirty seconds, the first one from the moment of the connection on. Between
+requests uvicorn's own time for idle connections applies, and bodies are bounded where they are read.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_HEAD: Final = 64 << 10
+SECONDS: Final = 30.0
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    # Whether a head is being read, the how manieth it is, and what came of it in pieces of its own.
+    _reading = True
+    _heads = 0
+    _size = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._end()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a piece; give the connection up when the head that it belongs to is too long."""
+        heads = self._heads
+        super().data_received(data)
+        # The piece that a head begins in holds other things too, and the system bounds it.
+        self._size = self._size + len(data) if self._reading and self._heads == heads else 0
+        if self._size > MOST_HEAD and not self.transport.is_closing():
+            self._give_up(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._reading = True
+        self._heads += 1
+        if self._timer is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        """End a head."""
+        self._end()
+        super().on_headers_complete()
+
+    def _wait(self) -> None:
+        self._timer = self.loop.call_later(SECONDS, self._give_up, HTTPStatus.REQUEST_TIMEOUT)
+
+    def _end(self) -> None:
+        self._reading = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self, status: HTTPStatus) -> Any:
+        self._end()
+        lines = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        self.transport.write(lines.encode())
+        self.transport.close()

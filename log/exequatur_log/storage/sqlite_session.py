@@ -1,0 +1,150 @@
+"""One transaction in SQLite, on the driver's own connection; the connections; and whose a file is."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import aiosqlite
+from sqlalchemy import URL, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from exequatur_log.errors import FatalLogError, StorageError
+
+from . import revisions
+from .connection import Row, Step
+
+LAYOUT: Final = 1
+_BUSY_MS: Final = 10_000
+_COMMON: Final = (
+    f"busy_timeout={_BUSY_MS}",
+    "wal_autocheckpoint=0",
+    "trusted_schema=OFF",
+    "cell_size_check=ON",
+    "temp_store=MEMORY",
+)
+_WRITING: Final = (*_COMMON, "recursive_triggers=ON", "cache_size=-65536")
+READER: Final = (*_COMMON, "query_only=ON")
+WRITER: Final = ("journal_mode=WAL", *_WRITING, "synchronous=FULL", "journal_size_limit=0")
+# A file that has no name yet is thrown away when it is interrupted, and made durable when it is whole.
+MAKER: Final = ("journal_mode=MEMORY", *_WRITING, "synchronous=OFF")
+
+
+class Form(NamedTuple):
+    """What a file is, by its mark, and how its changes are journalled."""
+
+    application_id: int
+    journal_mode: str
+
+
+LOG: Final = Form(0x45585121, "wal")  # "EXQ!"
+COPY: Final = Form(0x45585143, "delete")  # "EXQC"
+
+
+class Session:
+    """One transaction, on the driver's own connection: a call of it is one thread switch, SQLAlchemy's are four."""
+
+    dialect: Final = "sqlite"
+
+    def __init__(self, driver: aiosqlite.Connection) -> None:
+        self._driver = driver
+
+    async def begin(self, statement: str) -> None:
+        """Begin."""
+        await self._driver.execute(statement)
+
+    async def fetch(self, text: str, values: Sequence[object] = ()) -> list[Row]:
+        """Return the rows of a query."""
+        return [tuple(row) for row in await self._driver.execute_fetchall(text, values)]
+
+    async def execute(self, steps: Sequence[Step]) -> int:
+        """Execute these in their order, to the last even if one fails; raise ``StorageError`` for the first that did.
+
+        The driver's thread takes them one after the other; the event loop, which may be busy, is waited for once.
+        """
+        changed = 0
+        for result in await asyncio.gather(*map(self._start, steps), return_exceptions=True):
+            if isinstance(result, sqlite3.Error):
+                raise StorageError(f"the batch could not be written: {result}") from result
+            if isinstance(result, BaseException):
+                raise result
+            changed = result.rowcount
+        return changed
+
+    def _start(self, step: Step) -> Awaitable[aiosqlite.Cursor]:
+        if len(step.rows) == 1:
+            return self._driver.execute(step.text, step.rows[0])
+        return self._driver.executemany(step.text, step.rows)
+
+    async def commit(self) -> None:
+        """Commit; when this raises ``StorageError``, whether it was committed is unknown."""
+        try:
+            await self._driver.commit()
+        except sqlite3.Error as error:
+            raise StorageError(f"the batch may not have been committed: {error}") from error
+
+    async def end(self) -> None:
+        """Roll back what was not committed."""
+        if self._driver.in_transaction:
+            await self._driver.rollback()
+
+
+async def session_of(connection: AsyncConnection) -> Session:
+    """Return the session on the driver's connection of one of SQLAlchemy's."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, aiosqlite.Connection)
+    return Session(driver)
+
+
+@contextmanager
+def failing(path: Path, done: str) -> Iterator[None]:
+    """Turn failures of the database within into ``StorageError``."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StorageError(f"{path} could not be {done}: {error}") from error
+
+
+async def pragma(session: Session, name: str) -> object:
+    """Return the value of a pragma."""
+    ((value,),) = await session.fetch(f"PRAGMA {name}")
+    return value
+
+
+async def revision(path: Path, session: Session, form: Form) -> str:
+    """Return the revision of the tables; raise ``FatalLogError`` if the file is not of that form."""
+    mark = await pragma(session, "application_id")
+    if (mark, form) == (COPY.application_id, LOG):
+        raise FatalLogError(f"{path} is a copy of a log and cannot be used as one; see `exequatur log import`")
+    if (mark, form) == (LOG.application_id, COPY):
+        raise FatalLogError(f"{path} is a log and not a copy of one; make one with `exequatur log export`")
+    found = (mark, await pragma(session, "user_version"), await pragma(session, "journal_mode"))
+    if found != (form.application_id, LAYOUT, form.journal_mode):
+        raise FatalLogError(f"{path} is not a log of format {LAYOUT} in {form.journal_mode} mode")
+    if not await session.fetch("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'"):
+        return revisions.FIRST
+    ((found_revision,),) = await session.fetch("SELECT version_num FROM alembic_version")
+    return str(found_revision)
+
+
+def engine(path: Path, mode: str, pragmas: tuple[str, ...], size: int) -> AsyncEngine:
+    """Return a pool of connections that are set up with these pragmas."""
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
+    # Without an isolation level the driver leaves BEGIN to us, which it would otherwise issue late and
+    # deferred; and every way out of ``read`` and ``append`` ends the transaction, so the pool need not.
+    made = create_async_engine(
+        url, pool_size=size, max_overflow=0, pool_reset_on_return=None, connect_args={"isolation_level": None}
+    )
+
+    def connected(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        for each in pragmas:
+            cursor.execute(f"PRAGMA {each}")
+        cursor.close()
+
+    event.listen(made.sync_engine, "connect", connected)
+    return made
