@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from exequatur_log.entry import Registered
 from exequatur_log.fsck import fsck
 from exequatur_log.log import Log
+from exequatur_log.storage.place import Place
 from exequatur_verifier import merkle, receipt
 from tests.log import scene
 
@@ -48,14 +48,14 @@ class Promises:
         return other
 
 
-def judge(path: Path, promises: Promises) -> None:
-    """Check that the log in ``path`` is whole, has kept its promises, and goes on."""
-    asyncio.run(_judge(path, promises))
+def judge(place: Place, promises: Promises) -> None:
+    """Check that the log in ``place`` is whole, has kept its promises, and goes on."""
+    asyncio.run(_judge(place, promises))
 
 
-async def _judge(path: Path, promises: Promises) -> None:
-    assert await fsck(path) == []
-    async with await Log.open(path, scene.KEYS, clock=lambda: scene.NOW) as log:
+async def _judge(place: Place, promises: Promises) -> None:
+    assert await fsck(place) == []
+    async with await Log.open(place, scene.KEYS, clock=lambda: scene.NOW) as log:
         opened = await log.head()
         promises.head(opened.size, opened.root)
         sent = list(dict.fromkeys((*promises.standing, *promises.sent)))

@@ -17,14 +17,14 @@ def operations() -> list[Operation]:
     few, many = partial(_log_of, 4), partial(_log_of, 250)
     genesis, enrolments = scene.genesis(), scene.enrolments()
     make = Operation("create", _nothing, victim.create, (genesis, enrolments), partial(_judge_made, genesis), _role)
-    append = Operation("batch", few, victim.append, (requests(1), requests(2), False), _judge, _role)
+    append = Operation("batch", few, victim.append, (requests(1), requests(2)), _judge, _role)
     return [
         make,
         append._replace(name="open", work=victim.open_again, arguments=(requests(1),)),
-        append._replace(name="first batch", arguments=([], requests(2), False)),
+        append._replace(name="first batch", arguments=([], requests(2))),
         append,
-        append._replace(name="batch over a tile", prepare=many, arguments=(requests(1), requests(10), False)),
-        append._replace(name="checkpoint", arguments=(requests(1), requests(2), True)),
+        append._replace(name="batch over a tile", prepare=many, arguments=(requests(1), requests(10))),
+        append._replace(name="checkpoint", work=victim.append_and_move),
         append._replace(name="close", work=victim.close, arguments=(requests(1),)),
     ]
 

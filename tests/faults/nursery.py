@@ -69,7 +69,14 @@ class Nursery:
     def run(self, work: Callable[..., None], root: Path, number: int, fault: str, *arguments: Any) -> Fate:
         """Fork a victim that does ``work`` while the ``number``-th call below ``root`` goes wrong; 0 is none."""
         graveyard = Path(tempfile.mkdtemp(dir=self._folder))
-        self._pipe.send((work, root, graveyard, number, fault, arguments))
+        return self._fork(work, (root, graveyard, number, fault), arguments)
+
+    def run_on(self, work: Callable[..., None], number: int, fault: str, *arguments: Any) -> Fate:
+        """Fork a victim that makes its ``number``-th call go wrong by itself; the shim only passes things on."""
+        return self._fork(work, (self._folder, self._folder, number, fault), arguments)
+
+    def _fork(self, work: Callable[..., None], arms: tuple[Any, ...], arguments: tuple[Any, ...]) -> Fate:
+        self._pipe.send((work, arms, arguments))
         fate = self._pipe.recv()
         assert isinstance(fate, Fate)
         return fate
@@ -95,13 +102,13 @@ def _quiet() -> dict[str, str]:
 def serve(descriptor: int) -> None:
     """Fork a victim for each request, until the pipe is closed."""
     # Also what is imported only by who makes a log.
-    for module in ("tests.faults.victim", "exequatur_log.storage.migrations"):
+    for module in ("tests.faults.seam", "exequatur_log.storage.migrations"):
         importlib.import_module(module)
     gc.freeze()
     pipe, preloaded = Connection(descriptor), Shim()
     while True:
         try:
-            work, root, graveyard, number, fault, arguments = pipe.recv()
+            work, arms, arguments = pipe.recv()
         except EOFError:
             return
         preloaded.forget()
@@ -112,7 +119,7 @@ def serve(descriptor: int) -> None:
             try:
                 os.close(reader)
                 signal.alarm(LONGEST_S)
-                work(Arms(preloaded, root, graveyard, number, fault), Connection(writer).send, *arguments)
+                work(Arms(preloaded, *arms), Connection(writer).send, *arguments)
                 status = 0
             except BaseException:
                 traceback.print_exc()

@@ -4,12 +4,13 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from exequatur_log.entry import Registered
 from exequatur_log.errors import Code, FatalLogError, LogError, Refused, StorageError
 from exequatur_log.log import Log
 from exequatur_log.storage import sqlite
+from exequatur_log.storage.place import Place
 from tests.faults.nursery import Arms, Say
 from tests.faults.trial import DONE, REFUSED, RETRIED, STOPPED, UNAVAILABLE
 from tests.log import scene
@@ -17,6 +18,14 @@ from tests.log import scene
 Act = Callable[[], Awaitable[Any]]
 
 NAME: Final = "log.db"
+
+
+class Arming(Protocol):
+    """What makes calls fail from now on, and makes all well again."""
+
+    def arm(self) -> None: ...
+
+    def disarm(self) -> None: ...
 
 
 def create(arms: Arms, say: Say, folder: Path, genesis: bytes, batch: Sequence[bytes]) -> None:
@@ -43,11 +52,13 @@ def open_again(arms: Arms, say: Say, folder: Path, batch: Sequence[bytes]) -> No
     asyncio.run(work())
 
 
-def append(arms: Arms, say: Say, folder: Path, before: Sequence[bytes], batch: Sequence[bytes], checkpoint: bool) -> None:
+def append(
+    arms: Arming, say: Say, root: Place, before: Sequence[bytes], batch: Sequence[bytes], *, checkpoint: bool = False
+) -> None:
     """Register ``batch``, which ``before`` has gone before; with a checkpoint of the WAL if one is asked for."""
 
     async def work() -> None:
-        log = await _open(folder)
+        log = await _open(root)
         if before:
             await _register(log, say, before)
         if checkpoint:
@@ -87,6 +98,11 @@ def scribble(arms: Arms, say: Say, file: Path, then: Sequence[str]) -> None:
     arms.shim.cut()
 
 
+def append_and_move(arms: Arms, say: Say, root: Path, before: Sequence[bytes], batch: Sequence[bytes]) -> None:
+    """Register ``batch``, after which the WAL is moved into the database."""
+    append(arms, say, root, before, batch, checkpoint=True)
+
+
 def close(arms: Arms, say: Say, folder: Path, before: Sequence[bytes]) -> None:
     """Register ``before``, then close the log."""
 
@@ -102,11 +118,13 @@ def _clock() -> int:
     return scene.NOW
 
 
-async def _open(folder: Path) -> Log:
-    return await Log.open(folder / NAME, scene.KEYS, clock=_clock)
+async def _open(root: Place) -> Log:
+    """Open the log in a folder, or in a database."""
+    place = root / NAME if isinstance(root, Path) else root
+    return await Log.open(place, scene.KEYS, clock=_clock)
 
 
-async def _met(arms: Arms, say: Say, act: Act, word: Callable[[Any], str] = lambda _: DONE) -> Any:
+async def _met(arms: Arming, say: Say, act: Act, word: Callable[[Any], str] = lambda _: DONE) -> Any:
     """Do what meets the fault and say what became of it; return its result, or ``None`` if it failed."""
     arms.arm()
     try:

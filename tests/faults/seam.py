@@ -1,0 +1,136 @@
+"""The same at the seam to PostgreSQL: the n-th call of the driver fails, or its answer is lost, or it is the last one."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import asyncpg
+
+from exequatur_log.storage.place import Postgres
+from tests.faults import victim
+from tests.faults.judge import Promises, judge
+from tests.faults.logs import requests
+from tests.faults.nursery import KILLED, Arms, Nursery, Say
+from tests.faults.trial import DONE, WHOLE, Case, Found, Place, said
+from tests.log import scene
+
+# What can befall a call of the driver.
+FAULTS: Final = (
+    "lost",  # it does not reach the server, and the connection is gone
+    "lost-after",  # the server does it, and the connection is gone before the answer
+    "refused",  # the server says that its disk is full
+    "down",  # from this call on the server is not there
+    "kill-before",
+    "kill-after",
+)
+_CALLS: Final = ("execute", "executemany", "fetch", "copy_records_to_table")
+
+
+class Driver:
+    """The driver in this process: counts its calls, says them, and plays one fault."""
+
+    def __init__(self, say: Say, number: int, fault: str) -> None:
+        self._say = say
+        self._number = number
+        self._fault = fault
+        self._count = 0
+        self._armed = False
+        for name in _CALLS:
+            setattr(asyncpg.Connection, name, self._played(name, getattr(asyncpg.Connection, name)))
+        connect = asyncpg.connect
+
+        async def connecting(*arguments: Any, **terms: Any) -> Any:
+            if self._armed and self._fault == "down" and self._count >= self._number:
+                raise ConnectionRefusedError("the server is not there")
+            return await connect(*arguments, **terms)
+
+        asyncpg.connect = connecting
+
+    def arm(self) -> None:
+        self._armed = True
+
+    def disarm(self) -> None:
+        self._armed = False
+
+    def _played(self, name: str, real: Any) -> Any:
+        @wraps(real)
+        async def call(connection: Any, *arguments: Any, **terms: Any) -> Any:
+            if not self._armed:
+                return await real(connection, *arguments, **terms)
+            self._count += 1
+            self._say(("call", place_of(name, arguments[0])))
+            lasting = self._fault == "down" and self._number > 0
+            if self._count != self._number and not (lasting and self._count > self._number):
+                return await real(connection, *arguments, **terms)
+            if self._fault == "kill-before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self._fault == "refused":
+                raise asyncpg.DiskFullError("could not extend the file: No space left on device")
+            if self._fault in {"lost-after", "kill-after"}:
+                await real(connection, *arguments, **terms)
+            if self._fault == "kill-after":
+                os.kill(os.getpid(), signal.SIGKILL)
+            _lose(connection)
+
+        return call
+
+
+def _lose(connection: Any) -> NoReturn:
+    connection.terminate()
+    raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+
+def place_of(name: str, text: str) -> Place:
+    """Return the row for a call: what is said to the server, and about which table."""
+    if name == "copy_records_to_table":
+        return Place("COPY", text)
+    table = re.search(r"\b(?:FROM|INTO|UPDATE|JOIN) (?!wanted\b|\()\"?([a-z_]+)", text)
+    return Place(f"{text.split()[0]}{' … FOR UPDATE' if 'FOR UPDATE' in text else ''}", "" if table is None else table[1])
+
+
+def append(arms: Arms, say: Say, place: Postgres, before: Sequence[bytes], batch: Sequence[bytes]) -> None:
+    """Be the victim: register a batch through a driver that fails."""
+    victim.append(Driver(say, arms.number, arms.fault), say, place, before, batch)
+
+
+class SeamTrial:
+    """Batches of one log, one for each fault. The log is the same for all, so that every promise is kept to the end."""
+
+    def __init__(self, place: Postgres, nursery: Nursery, folder: Path) -> None:
+        self._place = place
+        self._nursery = nursery
+        self._folder = folder
+        self._promises = Promises()
+        with scene.create(place) as log:
+            head = log.head()
+            self._promises.head(head.size, head.root)
+        self.calls: Final[list[Place]] = []
+        self.calls += self._run(Case(0, "none"))[1]
+
+    def cases(self) -> Iterator[Case]:
+        """Yield every case."""
+        yield from (Case(number, fault) for fault in FAULTS for number in range(1, len(self.calls) + 1))
+
+    def run(self) -> Found:
+        """Return the outcomes of all cases."""
+        found: Found = {}
+        for case in self.cases():
+            outcome, calls = self._run(case)
+            assert calls[: case.number] == self.calls[: case.number], case
+            found.setdefault((self.calls[case.number - 1], case.fault), set()).add(outcome)
+        return found
+
+    def _run(self, case: Case) -> tuple[str, list[Place]]:
+        fate = self._nursery.run_on(append, *case, self._place, requests(1), requests(2))
+        word = said(fate.told)
+        killed = case.fault.startswith("kill")
+        assert fate.status == (KILLED if killed else 0), (case, fate)
+        assert (word is None) == killed, (case, fate)
+        assert case.number or word == DONE
+        self._promises.hear(fate.told)
+        judge(self._place, self._promises)
+        return word or WHOLE, [call for what, call in fate.told if what == "call"]
