@@ -198,14 +198,13 @@ class Appender:
         leaves = [item.leaf_hash for item in ruling.admitted]
         growth = tree.append(edge, leaves)
         size = growth.edge.size
-        # The signers may be tokens or daemons, so they are waited for beside the event loop.
-        begun = time.monotonic()
-        head = await asyncio.to_thread(heads.sign, size, growth.root, ruling.time, self._keys)
-        self._observe("sign", time.monotonic() - begun, len(leaves))
         identity = self._identity
         for item in ruling.admitted:
             identity = rotated(identity, item.statement)
-        heads.check(head, identity)
+        # The signers may be tokens or daemons, so they are waited for beside the event loop.
+        begun = time.monotonic()
+        head = await asyncio.to_thread(_signed, size, growth.root, ruling.time, self._keys, identity)
+        self._observe("sign", time.monotonic() - begun, len(leaves))
         paths = [tree.path(growth, index) for index in range(former.size, size)]
         tree.check_paths(former.size, leaves, paths, size, head.root)
         writer = heads.ReceiptWriter(head)
@@ -260,3 +259,10 @@ class Appender:
                 answers.append(Registered(place, item.statement.id, fresh.get(place) or standing[place], new))
                 answered.add(place)
         return answers
+
+
+def _signed(size: int, root: bytes, time: int, keys: LogKeys, identity: Identity) -> SignedHead:
+    """Sign a head, and check both signatures."""
+    head = heads.sign(size, root, time, keys)
+    heads.check(head, identity)
+    return head
