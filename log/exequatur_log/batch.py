@@ -142,6 +142,8 @@ class Appender:
             heads.check(locked, identity)
             path = await proofs.hashes(connection, tree.consistency_spans(self.seen.size, locked.size))
             merkle.check_consistency(self.seen.size, locked.size, self.seen.root, locked.root, path)
+        except StorageError:
+            raise
         except ExequaturError as error:
             raise FatalLogError(
                 f"the log's head does not extend the one that this process has seen: {error}"
