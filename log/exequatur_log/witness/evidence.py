@@ -41,7 +41,7 @@ class Evidence(NamedTuple):
     proof: tuple[bytes, ...]
 
 
-def convicts(evidence: Evidence, log_keys: Iterable[NoteKey]) -> bool:
+def check_evidence(evidence: Evidence, log_keys: Iterable[NoteKey]) -> bool:
     """Check evidence against the log's keys, and say whether it alone proves that the log misbehaved.
 
     Raises ``MalformedError`` or ``NotProvenError`` if it does not show what its kind says, or one of these keys did not
