@@ -17,6 +17,7 @@ from exequatur_log.witness import evidence, policy
 from exequatur_log.witness.policy import Party, WitnessPolicy
 from exequatur_verifier import checkpoint, note
 from tests.cli.conftest import Exq
+from tests.support.world import Log
 from tests.witness import scene
 from tests.witness.scene import FORK, LOG
 
@@ -30,7 +31,7 @@ class Running(NamedTuple):
     url: str
     process: subprocess.Popen[str]
 
-    def add(self, old: int, size: int, log: scene.Log = LOG) -> httpx2.Response:
+    def add(self, old: int, size: int, log: Log = LOG) -> httpx2.Response:
         return httpx2.post(f"{self.url}/add-checkpoint", content=scene.body(old, size, log), timeout=20)
 
 
@@ -151,3 +152,12 @@ def test_a_directory_that_others_can_write_is_refused(exq: Exq, witness: Path) -
 
 def test_an_address_is_a_host_and_a_port(exq: Exq, witness: Path) -> None:
     assert exq("witness", "serve", witness, "--listen", "8080").status == 2
+
+
+def test_a_witness_needs_the_extra_of_the_log_alone() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('cedarpy', 'obstore', 'asyncpg'))\n"
+        "import exequatur_cli.commands.witness, exequatur_log.http.server\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -117,13 +117,18 @@ def test_a_checkpoint_that_no_log_of_the_policy_signed_is_nobodys_fault(served: 
             asyncio.run(gather(signed, scene.policy(served.url, least=1), scene.prove))
 
 
+def half_an_answer(_: liar.Asked, connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200")
+    connection.shutdown(socket.SHUT_RDWR)
+
+
 def test_whoever_is_down_does_not_keep_the_others_from_being_a_quorum(serve: Serve, lie: Lie) -> None:
     # W-03
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
     hangs = lie(lambda _, __: None).url
     cuts = lie(lambda _, connection: connection.shutdown(socket.SHUT_RDWR)).url
-    half = lie(lambda _, connection: (connection.sendall(b"HTTP/1.1 200"), connection.shutdown(socket.SHUT_RDWR))).url
+    half = lie(half_an_answer).url
     policy = scene.policy(serve(0).url, nobody, hangs, cuts, half, "http://no such host.invalid", serve(6).url, least=2)
     (found,) = ask(policy, 16)
     assert found.time == NOW

@@ -1,4 +1,4 @@
-"""Evidence: what a log signed that contradicts what it had shown to a witness before (specs/11 §5).
+"""Evidence: what a log signed that contradicts what it had shown to a witness before (specs/11 §4).
 
     fork         two signed checkpoints of one size with different roots: proof by itself, for everybody, for ever
     impossible   a signed checkpoint of no entries whose root is not that of no entries: likewise
