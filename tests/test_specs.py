@@ -31,6 +31,7 @@ LETTERS = {
     "08-threat-model.md": "-",
     "09-authority.md": "A",
     "10-service.md": "S",
+    "11-witness.md": "W",
 }
 ID = re.compile(r"\*\*([A-Z]-\d\d)\*\*")
 PAGES = sorted(SPECS.glob("[0-9][0-9]-*.md"))
@@ -61,7 +62,7 @@ def citations() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
-            for rule in re.findall(r"\b[RCLBVTGAS]-\d\d\b", path.read_text()):
+            for rule in re.findall(r"\b[RCLBVTGASW]-\d\d\b", path.read_text()):
                 found.setdefault(rule, set()).add(path.name)
     return found
 
@@ -98,7 +99,7 @@ def test_tests_cite_no_rule_that_is_not_there() -> None:
 
 def test_pages_refer_to_rules_that_are_there() -> None:
     for page in DOCUMENTS:
-        assert set(re.findall(r"\b[RCLBVTGAS]-\d\d\b", page.read_text())) <= set(RULES), page.name
+        assert set(re.findall(r"\b[RCLBVTGASW]-\d\d\b", page.read_text())) <= set(RULES), page.name
 
 
 def test_predecessors_are_those_of_the_kernel() -> None:

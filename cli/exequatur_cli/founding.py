@@ -20,8 +20,9 @@ from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import Kind
 
 from . import settings
+from .files import make_passphrase, write
 from .home import ACTIONS, ROLES, Home, now, unique
-from .runtimes import make_passphrase, settle, write
+from .runtimes import settle
 from .settings import Role, RuntimeEntry, Settings
 
 _KINDS: Final = {

@@ -19,8 +19,8 @@ from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.trust import parse as parse_trust
 
 from . import settings
+from .files import write
 from .home import Home, now, unique
-from .runtimes import write
 
 _ALGORITHMS: Final = {"receipts": Algorithm.ES256, "checkpoints": Algorithm.ED25519}
 

@@ -5,8 +5,6 @@ log's head of the moment, which is its enrolment (specs/07 §2): whoever carries
 point.
 """
 
-import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from exequatur_verifier.records import Head, Kind
 from exequatur_verifier.trust import parse as parse_trust
 
 from . import settings
+from .files import make_passphrase, write
 from .home import ACTIONS, Home, now, unique
 from .settings import RuntimeEntry
 
@@ -66,23 +65,6 @@ def settle(home: Home, path: Path, runtime: RuntimeEntry, leeway: int) -> None:
     State.create(str(path / "state.db"), runtime.key.thumbprint, [start]).close()
     # The authority staples proofs from the heads that it believes a runtime to remember, and this is the first of them.
     home.journal.note_heads([(runtime.id, Head(origin, head.size, head.root))])
-
-
-def make_passphrase(directory: Path) -> bytes:
-    """Write a random passphrase into ``directory``, which is made if need be, and return it."""
-    directory.mkdir(mode=0o700, exist_ok=True)
-    passphrase = secrets.token_hex(32).encode()
-    write(directory / "passphrase", passphrase + b"\n")
-    return passphrase
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a new file that only its owner can read, durably."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _trust(home: Home, runtime: RuntimeEntry, leeway: int) -> str:

@@ -1,4 +1,4 @@
-"""The directory of a witness: its keys and its memory, made once (specs/11 §6).
+"""The directory of a witness: its keys and its memory, made once (specs/11 §5).
 
 witness.db         what it must not lose      keys/ed25519.pem, keys/ml-dsa-44.pem   what it cosigns with
 witness.lock                                  keys/passphrase                        made by ``init``
@@ -16,7 +16,7 @@ from exequatur_log.witness.memory import Memory
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.note import NoteKey
 
-from .runtimes import make_passphrase
+from .files import make_passphrase
 
 _FILES: Final = {Algorithm.ED25519: "ed25519.pem", Algorithm.ML_DSA_44: "ml-dsa-44.pem"}
 

@@ -142,6 +142,8 @@ class Appender:
             heads.check(locked, identity)
             path = await proofs.hashes(connection, tree.consistency_spans(self.seen.size, locked.size))
             merkle.check_consistency(self.seen.size, locked.size, self.seen.root, locked.root, path)
+        except StorageError:
+            raise
         except ExequaturError as error:
             raise FatalLogError(
                 f"the log's head does not extend the one that this process has seen: {error}"
@@ -198,14 +200,13 @@ class Appender:
         leaves = [item.leaf_hash for item in ruling.admitted]
         growth = tree.append(edge, leaves)
         size = growth.edge.size
-        # The signers may be tokens or daemons, so they are waited for beside the event loop.
-        begun = time.monotonic()
-        head = await asyncio.to_thread(heads.sign, size, growth.root, ruling.time, self._keys)
-        self._observe("sign", time.monotonic() - begun, len(leaves))
         identity = self._identity
         for item in ruling.admitted:
             identity = rotated(identity, item.statement)
-        heads.check(head, identity)
+        # The signers may be tokens or daemons, so they are waited for beside the event loop.
+        begun = time.monotonic()
+        head = await asyncio.to_thread(_signed, size, growth.root, ruling.time, self._keys, identity)
+        self._observe("sign", time.monotonic() - begun, len(leaves))
         paths = [tree.path(growth, index) for index in range(former.size, size)]
         tree.check_paths(former.size, leaves, paths, size, head.root)
         writer = heads.ReceiptWriter(head)
@@ -260,3 +261,10 @@ class Appender:
                 answers.append(Registered(place, item.statement.id, fresh.get(place) or standing[place], new))
                 answered.add(place)
         return answers
+
+
+def _signed(size: int, root: bytes, time: int, keys: LogKeys, identity: Identity) -> SignedHead:
+    """Sign a head, and check both signatures."""
+    head = heads.sign(size, root, time, keys)
+    heads.check(head, identity)
+    return head

@@ -28,7 +28,7 @@ from .entry import (
     policy_series,
     runtime_series,
 )
-from .errors import FatalLogError, NotFoundError, Refused
+from .errors import FatalLogError, NotFoundError, Refused, StorageError
 from .genesis import check_keys, read_genesis
 from .head import Identity, LogKeys, SignedHead, WitnessedHead
 from .intake import Intake, KeyName
@@ -172,6 +172,8 @@ class Log:
                 identity = await in_force(connection, self.identity)
                 head = await _head(connection)
                 heads.check(head, identity)
+            except StorageError:
+                raise
             except ExequaturError as error:
                 raise FatalLogError(f"the signature of the head does not hold: {error}") from error
             return head

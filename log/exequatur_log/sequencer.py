@@ -32,6 +32,14 @@ class _Ticket(NamedTuple):
     due: float | None
 
 
+class _Handed(NamedTuple):
+    """Tickets whose statements have been checked, since when that was under way."""
+
+    tickets: list[_Ticket]
+    checked: list[Checked | Refused]
+    begun: float
+
+
 class Sequencer:
     """One queue, one appender. Needs a running event loop from construction to ``close``."""
 
@@ -47,7 +55,10 @@ class Sequencer:
         self._fatal: FatalLogError | None = None
         # How long a batch has taken of late, in seconds; the start is a guess that the first batches correct.
         self._pace = 0.005
-        self._handed: asyncio.Queue[tuple[list[_Ticket], list[Checked | Refused], float] | None] = asyncio.Queue(1)
+        # What has been checked and waits for the commit under way: one batch at most, however many pieces it came in.
+        self._handed: deque[_Handed] = deque()
+        self._ready, self._room = asyncio.Event(), asyncio.Event()
+        self._checked_all = False
         self._stages = [asyncio.create_task(self._check()), asyncio.create_task(self._commit())]
 
     async def register(self, statement: bytes, deadline: float | None) -> Answer:
@@ -152,14 +163,31 @@ class Sequencer:
                 self._stop(tickets, error)
             else:
                 self._observe("check", self._loop.time() - begun, len(checked))
-                await self._handed.put((tickets, checked, begun))
-        await self._handed.put(None)
+                await self._hand(_Handed(tickets, checked, begun))
+        self._checked_all = True
+        self._ready.set()
+
+    async def _hand(self, handed: _Handed) -> None:
+        """Add to what the next commit takes, once there is room for it."""
+        while self._handed and sum(len(one.checked) for one in (*self._handed, handed)) > MAX_BATCH:
+            self._room.clear()
+            await self._room.wait()
+        self._handed.append(handed)
+        self._ready.set()
 
     async def _commit(self) -> None:
-        """The second stage: register, and answer."""
-        while (handed := await self._handed.get()) is not None:
-            tickets, checked, begun = handed
-            taken = self._loop.time()
+        """The second stage: register all that has been checked by now in one batch, and answer."""
+        while not self._checked_all or self._handed:
+            await self._ready.wait()
+            self._ready.clear()
+            if not self._handed:
+                continue
+            pieces = list(self._handed)
+            self._handed.clear()
+            self._room.set()
+            tickets = [ticket for piece in pieces for ticket in piece.tickets]
+            checked = [item for piece in pieces for item in piece.checked]
+            taken, begun = self._loop.time(), pieces[0].begun
             try:
                 if self._fatal is not None:
                     raise self._fatal

@@ -10,7 +10,7 @@ from exequatur_verifier.errors import ExequaturError
 from . import head as heads
 from . import tree
 from .entry import LOG_KEYS_SERIES
-from .errors import FatalLogError
+from .errors import FatalLogError, StorageError
 from .genesis import check_keys, read_genesis, rotated
 from .head import Identity, LogKeys, SignedHead
 from .storage import proofs, queries
@@ -30,6 +30,8 @@ async def check_identity(connection: Connection, keys: LogKeys | None) -> Identi
         if keys is not None:
             keys.check()
             check_keys(identity, keys)
+    except StorageError:
+        raise
     except (ExequaturError, ValueError) as error:
         raise FatalLogError(
             f"the log's keys do not fit: {error}; open it with those of its genesis or its newest log-keys record"
@@ -53,6 +55,8 @@ async def identities(connection: Connection) -> list[Identity]:
         found = [read_genesis(statements.parse(first.statement))]
         for entry in await queries.series(connection, LOG_KEYS_SERIES):
             found.insert(0, rotated(found[0], statements.parse(entry.statement)))
+    except StorageError:
+        raise
     except ExequaturError as error:
         raise FatalLogError(f"a record of the log's keys is unsound: {error}; run fsck") from error
     return found

@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 
-# Up to so many items cost less than handing them to a thread.
+# Up to so many items cost less than handing them to threads; more, if the work holds the interpreter's lock anyway.
 _FEW: Final = 2
+_FEW_ALONE: Final = 32
 
 
 class Threads:
@@ -22,8 +23,11 @@ class Threads:
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="exequatur-log")
 
     async def run(self, work: Callable[[Sequence[A]], list[B]], items: Sequence[A], *, spread: bool = True) -> list[B]:
-        """Return the results of ``work`` for all items, in order; ``spread`` over all threads, or in one of them."""
-        if len(items) <= _FEW:
+        """Return the results of ``work`` for all items, in order; ``spread`` over all threads, or in one of them.
+
+        Work that is not to be spread holds the interpreter's lock.
+        """
+        if len(items) <= (_FEW if spread else _FEW_ALONE):
             return work(items)
         size = -(-len(items) // self._count) if spread else len(items)
         loop = asyncio.get_running_loop()

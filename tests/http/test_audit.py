@@ -1,6 +1,9 @@
 """An independent auditor reads what our server serves: aics-tlog, which shares no code with us."""
 
 import base64
+import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -12,6 +15,7 @@ from exequatur_verifier.note import SignatureType
 from tests.http.conftest import Served
 from tests.log import damage, scene
 from tests.log.damage import Damage
+from tests.oracles.environment import interpreter
 from tests.oracles.test_oracles import ask
 from tests.support import world
 
@@ -45,6 +49,21 @@ def test_an_auditor_finds_every_tile_and_bundle_under_the_checkpoint(filled: Ser
     assert (found["ok"], found["size"], found["root"]) == (True, SIZE, root.hex())
     assert (found["tiles"], found["bundles"]) == (4, 3)
     assert found["included"] == found["proofs"] == [True] * len(places) + [False]
+
+
+def test_a_foreign_command_verifies_an_entry_from_tiles_alone(filled: Served, tmp_path: Path) -> None:
+    entry = tmp_path / "entry"
+    command = [interpreter("aics"), "-m", "aics_tlog", "verify-inclusion", "--tiles", filled.url, "--log-key", VKEY]
+
+    def judged(index: int) -> Any:
+        arguments = ["--index", str(index), "--leaf", str(entry), "--origin", scene.ORIGIN]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        return json.loads(done.stdout)
+
+    entry.write_bytes(filled.client.get("/entries/300/statement").content)
+    found = judged(300)
+    assert (found["ok"], found["size"], found["proof_length"]) == (True, SIZE, 10)
+    assert not judged(301)["ok"]
 
 
 def test_an_auditor_refuses_the_checkpoint_of_another_key(served: Served) -> None:

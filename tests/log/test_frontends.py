@@ -1,17 +1,22 @@
 """Many frontends, one database, no leader; a server that dies under them; a database that is not the one it was."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 
+from exequatur_log import startup
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.entry import Registered
 from exequatur_log.errors import Code, FatalLogError, LogError, Refused, StorageError
+from exequatur_log.head import Identity
 from exequatur_log.log import Log
+from exequatur_log.storage import proofs
+from exequatur_log.storage.connection import Connection
 from exequatur_log.storage.place import Postgres
+from exequatur_log.tree import Span
 from exequatur_verifier import merkle
 from tests.log import scene
 from tests.log.scene import KEYS, NOW, check_receipt
@@ -143,6 +148,40 @@ def test_a_server_that_is_killed_loses_nothing_it_acknowledged(mortal: Server) -
     asyncio.run(run())
     assert unavailable > 0
     check_whole(place, answered)
+
+
+def test_a_connection_that_is_lost_says_nothing_against_the_log(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not while the head of another frontend is compared with the one seen last, and not while signatures are."""
+    # L-12
+    place = server.database()
+    name, admin, cut = name_of(place), server.place("postgres"), [True]
+
+    async def losing(connection: Connection, spans: Collection[Span]) -> tuple[bytes, ...]:
+        if cut and cut.pop():
+            query(admin, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        return await hashes(connection, spans)
+
+    hashes = proofs.hashes
+    with scene.create(place) as log, scene.reopen(place) as other:
+        assert other.register(scene.request()).fresh
+        monkeypatch.setattr(proofs, "hashes", losing)
+        assert log.register(scene.request()).leaf_index == 5
+        assert cut == []
+        monkeypatch.undo()
+        in_force = startup.in_force
+
+        async def lost(connection: Connection, identity: Identity) -> Identity:
+            query(admin, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            return await in_force(connection, identity)
+
+        monkeypatch.setattr("exequatur_log.log.in_force", lost)
+        with pytest.raises(StorageError):
+            log.run(lambda opened: opened.checked_head())
+        monkeypatch.undo()
+        assert log.run(lambda opened: opened.checked_head()).size == 6
+    check_whole(place, {}, 6)
 
 
 def test_a_database_that_was_restored_from_an_older_copy_stops_the_log(server: Server) -> None:

@@ -172,7 +172,7 @@ def evidence(ctx: click.Context, directory: Path) -> int:
 
 def _convicts(found: evidences.Evidence, log_keys: list[NoteKey]) -> bool:
     try:
-        return evidences.convicts(found, log_keys)
+        return evidences.check_evidence(found, log_keys)
     except ExequaturError:
         return False
 

@@ -1,4 +1,4 @@
-"""A witness over HTTP: c2sp.org/tlog-witness for logs, its monitoring for auditors (specs/11 §4, §7).
+"""A witness over HTTP: c2sp.org/tlog-witness for logs, its monitoring for auditors (specs/11 §3, §6).
 
 POST /add-checkpoint                     a log's checkpoint, to be cosigned
 GET  /<SHA-256 of the origin>/checkpoint  what was cosigned last for a log

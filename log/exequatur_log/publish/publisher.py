@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, NamedTuple
 
 from exequatur_log import tree
-from exequatur_log.errors import FatalLogError, StoreError
+from exequatur_log.errors import FatalLogError, StorageError, StoreError
 from exequatur_log.log import Log, now
 from exequatur_log.tree import TileKey
 from exequatur_verifier import checkpoint, merkle, tiles
@@ -76,6 +76,8 @@ async def check_published(log: Log, store: Store) -> Standing | None:
     what = f"the checkpoint in {store.name}"
     try:
         point = await _open(log, data)
+    except StorageError:
+        raise
     except ExequaturError as error:
         raise FatalLogError(f"{what} is not one that this log signed: {error}") from error
     await _check_root(log, point, what)

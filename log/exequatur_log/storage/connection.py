@@ -1,4 +1,8 @@
-"""What queries and the writer run on: one transaction, in whichever database. Errors are ``StorageError``."""
+"""What queries and the writer run on: one transaction, in whichever database.
+
+A query that fails raises the database's own error, which becomes a ``StorageError`` where the transaction ends: inside
+it, whoever catches what speaks against the log must not catch that the database was away.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol

@@ -1,4 +1,4 @@
-"""The witness: checks a log's checkpoint against what it remembers, and cosigns it (specs/11 §4).
+"""The witness: checks a log's checkpoint against what it remembers, and cosigns it (specs/11 §3).
 
 One transaction holds the look at what was cosigned last, the decision, and what is cosigned now; a cosignature leaves
 only after its COMMIT. Two requests, or two processes on one memory, can therefore never cosign a fork between them.

@@ -1,4 +1,4 @@
-"""What a witness answers to a checkpoint, decided by nothing but the request and what it remembers (specs/11 §4).
+"""What a witness answers to a checkpoint, decided by nothing but the request and what it remembers (specs/11 §3).
 
 200  it is signed by the log, and extends what was cosigned last
 400  no request of this form, or the old size is beyond the checkpoint's

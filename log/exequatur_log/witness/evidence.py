@@ -1,4 +1,4 @@
-"""Evidence: what a log signed that contradicts what it had shown to a witness before (specs/11 §5).
+"""Evidence: what a log signed that contradicts what it had shown to a witness before (specs/11 §4).
 
     fork         two signed checkpoints of one size with different roots: proof by itself, for everybody, for ever
     impossible   a signed checkpoint of no entries whose root is not that of no entries: likewise
@@ -41,7 +41,7 @@ class Evidence(NamedTuple):
     proof: tuple[bytes, ...]
 
 
-def convicts(evidence: Evidence, log_keys: Iterable[NoteKey]) -> bool:
+def check_evidence(evidence: Evidence, log_keys: Iterable[NoteKey]) -> bool:
     """Check evidence against the log's keys, and say whether it alone proves that the log misbehaved.
 
     Raises ``MalformedError`` or ``NotProvenError`` if it does not show what its kind says, or one of these keys did not

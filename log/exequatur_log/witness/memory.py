@@ -6,7 +6,7 @@ witness is noticed. What a transaction wrote is on the disk when it ends (WAL, `
 
 Every change holds the lock beside the file from BEGIN to COMMIT, because SQLite before 3.51.3 may corrupt a file when
 one connection writes while another runs a checkpoint (sqlite.org/wal.html#walresetbug). Not noticed here: that the
-whole file is an older copy (specs/11 §6).
+whole file is an older copy (specs/11 §5).
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""The tables of a witness's memory (specs/11 §6): who it is, which logs it knows, what it cosigned, what it keeps.
+"""The tables of a witness's memory (specs/11 §5): who it is, which logs it knows, what it cosigned, what it keeps.
 
 A log has one row in ``cosigned``: its checkpoint that was cosigned last, as it was given out. Evidence, and what was
 lost, is only added to.
