@@ -137,4 +137,3 @@ def serve(descriptor: int) -> None:
                 pass
         _, status = os.waitpid(child, 0)
         pipe.send(Fate(os.waitstatus_to_exitcode(status), told, preloaded.struck(), preloaded.listed()))
-

@@ -1,4 +1,4 @@
-"""What publishing does to a directory, and the judgement after it: no part of an object, and no checkpoint too early."""
+"""What publishing does to a directory, and the judgement after it: whole objects, and no checkpoint too early."""
 
 import asyncio
 from collections.abc import Mapping
@@ -107,7 +107,13 @@ def _role(path: Path) -> str:
     if path == Path():
         return "root"
     if path.parts[0] == ".new":
-        return "folder of unfinished files" if len(path.parts) == 1 else "lock" if path.name == "lock" else "unfinished file"
+        return (
+            "folder of unfinished files"
+            if len(path.parts) == 1
+            else "lock"
+            if path.name == "lock"
+            else "unfinished file"
+        )
     if path.name == CHECKPOINT:
         return "checkpoint"
     # A full one has a number of three digits for a name, a partial one its width in the folder of its number.

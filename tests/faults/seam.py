@@ -1,11 +1,10 @@
-"""The same at the seam to PostgreSQL: the n-th call of the driver fails, or its answer is lost, or it is the last one."""
+"""The same at the seam to PostgreSQL: the n-th call of the driver fails, its answer is lost, or it is the last one."""
 
 import os
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import asyncpg
@@ -89,7 +88,8 @@ def place_of(name: str, text: str) -> Place:
     if name == "copy_records_to_table":
         return Place("COPY", text)
     table = re.search(r"\b(?:FROM|INTO|UPDATE|JOIN) (?!wanted\b|\()\"?([a-z_]+)", text)
-    return Place(f"{text.split()[0]}{' … FOR UPDATE' if 'FOR UPDATE' in text else ''}", "" if table is None else table[1])
+    verb = text.partition(" ")[0] + (" … FOR UPDATE" if text.endswith("FOR UPDATE") else "")
+    return Place(verb, "the transaction" if table is None else table[1])
 
 
 def append(arms: Arms, say: Say, place: Postgres, before: Sequence[bytes], batch: Sequence[bytes]) -> None:
@@ -100,37 +100,31 @@ def append(arms: Arms, say: Say, place: Postgres, before: Sequence[bytes], batch
 class SeamTrial:
     """Batches of one log, one for each fault. The log is the same for all, so that every promise is kept to the end."""
 
-    def __init__(self, place: Postgres, nursery: Nursery, folder: Path) -> None:
+    def __init__(self, place: Postgres, nursery: Nursery) -> None:
         self._place = place
         self._nursery = nursery
-        self._folder = folder
         self._promises = Promises()
         with scene.create(place) as log:
             head = log.head()
             self._promises.head(head.size, head.root)
-        self.calls: Final[list[Place]] = []
-        self.calls += self._run(Case(0, "none"))[1]
-
-    def cases(self) -> Iterator[Case]:
-        """Yield every case."""
-        yield from (Case(number, fault) for fault in FAULTS for number in range(1, len(self.calls) + 1))
+        outcome, self._calls = self._register(Case(0, "none"))
+        assert outcome == DONE
 
     def run(self) -> Found:
-        """Return the outcomes of all cases."""
+        """Return the outcomes of all cases; the log is judged after each fault."""
         found: Found = {}
-        for case in self.cases():
-            outcome, calls = self._run(case)
-            assert calls[: case.number] == self.calls[: case.number], case
-            found.setdefault((self.calls[case.number - 1], case.fault), set()).add(outcome)
+        for fault in FAULTS:
+            for number, place in enumerate(self._calls, start=1):
+                outcome, calls = self._register(Case(number, fault))
+                assert calls[:number] == self._calls[:number], (number, fault)
+                found[place, fault] = {outcome}
+            judge(self._place, self._promises)
         return found
 
-    def _run(self, case: Case) -> tuple[str, list[Place]]:
+    def _register(self, case: Case) -> tuple[str, list[Place]]:
         fate = self._nursery.run_on(append, *case, self._place, requests(1), requests(2))
         word = said(fate.told)
         killed = case.fault.startswith("kill")
-        assert fate.status == (KILLED if killed else 0), (case, fate)
-        assert (word is None) == killed, (case, fate)
-        assert case.number or word == DONE
+        assert (fate.status, word is None) == (KILLED if killed else 0, killed), (case, fate)
         self._promises.hear(fate.told)
-        judge(self._place, self._promises)
         return word or WHOLE, [call for what, call in fate.told if what == "call"]

@@ -29,7 +29,20 @@ def build() -> Path:
         made = library.with_suffix(f".{os.getpid()}")
         compiled = [str(source) for source in _SOURCES if source.suffix == ".c"]
         subprocess.run(
-            ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", made, *compiled, "-ldl", "-lpthread"],
+            [
+                "gcc",
+                "-shared",
+                "-fPIC",
+                "-O1",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-o",
+                made,
+                *compiled,
+                "-ldl",
+                "-lpthread",
+            ],
             check=True,
         )
         made.rename(library)

@@ -1,4 +1,4 @@
-"""The published table, ``specs/fault-matrix.md``: written from what was found, and read again to be compared with it."""
+"""The published tables in ``specs/fault-matrix.md``: written from what was found, and read again to be compared."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,34 +6,40 @@ from pathlib import Path
 from typing import Final
 
 from tests.data import ROOT
-from tests.faults.trial import FAULTS, Found, Place
+from tests.faults import cuts, seam, trial
+from tests.faults.trial import Found, Place
 
 PAGE: Final = ROOT / "specs" / "fault-matrix.md"
 NONE: Final = "–"
-_MARK: Final = re.compile(r"<!-- ([a-z' -]+) -->\n\n((?:\|.*\n)+)")
+_ORDER: Final = tuple(dict.fromkeys((*trial.FAULTS, *seam.FAULTS, *cuts.FAULTS)))
+# Each table stands behind its name.
+_SECTION: Final = re.compile(r"<!-- ([a-z' -]+) -->\n\n((?:\|.*\n)+)")
 
 
 def render(found: Found) -> str:
     """Return the table of one operation."""
-    lines = [_line(["call", "of", *FAULTS]), _line(["---"] * (2 + len(FAULTS)))]
-    for place in dict.fromkeys(place for place, _ in found):
-        cells = [" / ".join(sorted(found.get((place, fault), {NONE}))) for fault in FAULTS]
-        lines.append(_line([f"`{place.call}`", place.role, *cells]))
-    return "".join(lines)
+    faults = [fault for fault in _ORDER if any(fault == other for _, other in found)]
+    rows = (
+        [*place, *(" / ".join(sorted(found.get((place, fault), {NONE}))) for fault in faults)]
+        for place in dict.fromkeys(place for place, _ in found)
+    )
+    return "".join(map(_line, (["call", "of", *faults], ["---"] * (2 + len(faults)), *rows)))
 
 
 def parse(text: str) -> dict[str, Found]:
     """Return what a page says was found, by operation."""
-    return {name: _parse(table) for name, table in _MARK.findall(text)}
+    return {name: _parse(table) for name, table in _SECTION.findall(text)}
 
 
 def replace(text: str, found: Mapping[str, Found]) -> str:
-    """Return a page with the tables of these operations in the places of those that it has."""
-    assert set(found) == {name for name, _ in _MARK.findall(text)}, "a section of the page for each operation"
-    return _MARK.sub(lambda match: f"<!-- {match[1]} -->\n\n{render(found[match[1]])}", text)
+    """Return a page with these tables in the places of those that it has, for the same operations."""
+    if set(found) != {name for name, _ in _SECTION.findall(text)}:
+        raise ValueError(f"the page must have a table for each of {', '.join(found)}, and no other")
+    return _SECTION.sub(lambda match: f"<!-- {match[1]} -->\n\n{render(found[match[1]])}", text)
 
 
 def published(page: Path = PAGE) -> dict[str, Found]:
+    """Return what the page says was found."""
     return parse(page.read_text())
 
 
@@ -43,7 +49,7 @@ def _parse(table: str) -> Found:
     for call, role, *cells in rows:
         for fault, cell in zip(header[2:], cells, strict=True):
             if cell != NONE:
-                found[Place(call.strip("`"), role), fault] = set(cell.split(" / "))
+                found[Place(call, role), fault] = set(cell.split(" / "))
     return found
 
 

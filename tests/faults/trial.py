@@ -123,7 +123,9 @@ class Trial:
             try:
                 outcome = self.meet(case)
             except BaseException as error:
-                error.add_note(f"{self._operation.name}: {case.fault} at call {case.number}, {self.calls[case.number - 1]}")
+                error.add_note(
+                    f"{self._operation.name}: {case.fault} at call {case.number}, {self.calls[case.number - 1]}"
+                )
                 raise
             found.setdefault((self.calls[case.number - 1], case.fault), set()).add(outcome)
         return found

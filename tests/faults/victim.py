@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from exequatur_log.entry import Registered
-from exequatur_log.errors import Code, FatalLogError, LogError, Refused, StorageError
+from exequatur_log.errors import Code, FatalLogError, Refused, StorageError
 from exequatur_log.log import Log
 from exequatur_log.storage import sqlite
 from exequatur_log.storage.place import Place
@@ -62,10 +62,10 @@ def append(
         if before:
             await _register(log, say, before)
         if checkpoint:
-            sqlite._CHECKPOINT_BYTES = 0  # type: ignore[misc]  # noqa: SLF001
-        attempts = _count_attempts(log)
+            sqlite._CHECKPOINT_BYTES = 0  # type: ignore[misc]
+        attempts = count_attempts(log)
         say(("sent", batch))
-        answers = await _met(arms, say, lambda: log.register_many(batch), lambda found: _word(found, attempts))
+        answers = await _met(arms, say, lambda: log.register_many(batch), lambda found: word(found, attempts))
         if answers is None:
             return
         say(("answered", _plain(answers)))
@@ -124,22 +124,22 @@ async def _open(root: Place) -> Log:
     return await Log.open(place, scene.KEYS, clock=_clock)
 
 
-async def _met(arms: Arming, say: Say, act: Act, word: Callable[[Any], str] = lambda _: DONE) -> Any:
+async def _met(arms: Arming, say: Say, act: Act, judged: Callable[[Any], str] = lambda _: DONE) -> Any:
     """Do what meets the fault and say what became of it; return its result, or ``None`` if it failed."""
     arms.arm()
     try:
         result = await act()
-    except LogError as error:
+    except (StorageError, FatalLogError) as error:
         arms.disarm()
-        assert isinstance(error, StorageError | FatalLogError), error
         say((STOPPED if isinstance(error, FatalLogError) else REFUSED, str(error)))
         return None
     arms.disarm()
-    say((word(result), None))
+    say((judged(result), None))
     return result
 
 
-def _word(answers: Sequence[Any], attempts: list[int]) -> str:
+def word(answers: Sequence[Any], attempts: list[int]) -> str:
+    """Say what became of a batch that was answered."""
     if any(isinstance(answer, Refused) for answer in answers):
         assert {answer.code for answer in answers} == {Code.UNAVAILABLE}, answers
         return UNAVAILABLE
@@ -150,17 +150,18 @@ def _plain(answers: Sequence[Any]) -> list[Registered | str]:
     return [answer if isinstance(answer, Registered) else answer.code.value for answer in answers]
 
 
-def _count_attempts(log: Log) -> list[int]:
-    assert log._sequencer is not None  # noqa: SLF001
-    appender = log._sequencer._appender  # noqa: SLF001
+def count_attempts(log: Log) -> list[int]:
+    """Return a list that grows with each attempt of the log to commit a batch."""
+    assert log._sequencer is not None
+    appender = log._sequencer._appender
     attempts: list[int] = []
-    attempt = appender._attempt  # noqa: SLF001
+    attempt = appender._attempt
 
     def counted(batch: Any) -> Any:
         attempts.append(len(batch))
         return attempt(batch)
 
-    appender._attempt = counted  # type: ignore[method-assign]  # noqa: SLF001
+    appender._attempt = counted  # type: ignore[method-assign]
     return attempts
 
 
