@@ -41,6 +41,11 @@ class Arms(NamedTuple):
     def disarm(self) -> None:
         self.shim.disarm()
 
+    def end(self) -> None:
+        """Once the operation has been answered: let the power fail, if that is what is to happen."""
+        if self.fault == "lost-cut":
+            self.shim.cut()
+
 
 class Fate(NamedTuple):
     """How a victim ended (as ``waitpid`` says: minus the signal), what it said, what went wrong, and all its calls."""

@@ -55,6 +55,9 @@ class Driver:
     def disarm(self) -> None:
         self._armed = False
 
+    def end(self) -> None:
+        """Nothing more happens."""
+
     def _played(self, name: str, real: Any) -> Any:
         @wraps(real)
         async def call(connection: Any, *arguments: Any, **terms: Any) -> Any:

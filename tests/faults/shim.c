@@ -5,7 +5,7 @@
  *
  *   eio         the call fails and does nothing           eio-after   it does what it should, and fails
  *   eio-lost    a sync fails, and what it should have     torn        half is written, and it fails
- *               kept is gone                              torn-kill   half is written, and the process is killed
+ *   lost-cut    kept is gone                              torn-kill   half is written, and the process is killed
  *   enospc      no room, this once                        full        no room, from this call on
  *   dead        every call fails from this one on         kill-before, kill-after   the process is killed
  *   cut         the power fails before the call: what was not made durable is gone
@@ -64,7 +64,7 @@ void shim_arm(const char *root, const char *graveyard, long at, const char *faul
     snprintf(armed.fault, sizeof armed.fault, "%s", fault);
     armed.at = at;
     armed.count = 0;
-    if (strncmp(fault, "cut", 3) == 0 || is("eio-lost") || is("lies")) cache_begin(graveyard);
+    if (strncmp(fault, "cut", 3) == 0 || strstr(fault, "lost") || is("lies")) cache_begin(graveyard);
     snprintf(armed.root, sizeof armed.root, "%s", root);
 }
 
@@ -135,7 +135,7 @@ static struct part enter(const char *name, const char *path, size_t size, int ta
     if (is("torn") || is("torn-kill")) part.deed = HALF;
     else if (!is("eio-after") && !is("kill-after")) part.deed = NOTHING;
     if (!part.dies) part.error = is("enospc") || is("full") ? ENOSPC : EIO;
-    part.loses = is("eio-lost");
+    part.loses = strstr(armed.fault, "lost") != NULL;
     return part;
 }
 

@@ -12,7 +12,8 @@ from tests.data import ROOT
 from tests.faults import logs, matrix, table, victim
 from tests.faults.judge import Promises, judge
 from tests.faults.mortal import generator
-from tests.faults.nursery import KILLED, Nursery
+from tests.faults.nursery import KILLED, Fate, Nursery
+from tests.faults.shim import Call
 from tests.faults.trial import Found, Place, Trial
 from tests.log import scene
 from tests.support.postgres import Server, server
@@ -103,23 +104,32 @@ def test_power_cut_takes_what_was_not_made_durable(
     assert (file.read_bytes() if file.exists() else None) == kept
 
 
-@pytest.mark.parametrize(("fault", "number"), [("cut", 1 << 30), ("lies", 1)], ids=["honest", "lying"])
-def test_judge_notices_a_disk_that_says_it_kept_what_it_has_not(
-    nursery: Nursery, tmp_path: Path, fault: str, number: int
-) -> None:
-    """The one thing that is flipped is whether the disk is honest: no other test here could tell."""
-    root, promises = tmp_path / "root", Promises()
+def trusted(nursery: Nursery, root: Path, number: int, fault: str) -> tuple[Fate, Promises]:
+    """Let a log promise something and lose its power at once; return its fate and the promises."""
     root.mkdir()
-    logs.make_log(root / victim.NAME, 4)
+    promises = logs.make_log(root / victim.NAME, 4)
     fate = nursery.run(victim.trust, root, number, fault, root, logs.requests(2))
     assert fate.status == KILLED
     promises.hear(fate.told)
-    assert len(promises.standing) == 2
-    if fault == "cut":
-        judge(root / victim.NAME, promises)
-    else:
-        with pytest.raises(AssertionError):
-            judge(root / victim.NAME, promises)
+    assert len(promises.standing) == 5
+    return fate, promises
+
+
+def test_judge_notices_a_disk_that_says_it_kept_what_it_has_not(nursery: Nursery, tmp_path: Path) -> None:
+    """The one thing that is flipped is whether the disk is honest: no other test here could tell."""
+    _, promises = trusted(nursery, tmp_path / "honest", 1 << 30, "cut")
+    judge(tmp_path / "honest" / victim.NAME, promises)
+    _, promises = trusted(nursery, tmp_path / "lying", 1, "lies")
+    with pytest.raises(AssertionError):
+        judge(tmp_path / "lying" / victim.NAME, promises)
+
+
+def test_wal_has_its_name_for_good_also_when_sqlite_could_not_make_sure_of_it(nursery: Nursery, tmp_path: Path) -> None:
+    fate, _ = trusted(nursery, tmp_path / "well", 0, "none")
+    number = fate.calls.index(Call("fdatasync", 0, f"{tmp_path}/well")) + 1
+    fate, promises = trusted(nursery, tmp_path / "failing", number, "eio-lost")
+    assert fate.struck == Call("fdatasync", 0, f"{tmp_path}/failing")
+    judge(tmp_path / "failing" / victim.NAME, promises)
 
 
 def test_log_is_not_made_beside_the_wal_of_another(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ FAULTS: Final[dict[str, frozenset[str] | None]] = {
     "eio": None,
     "eio-after": None,
     "eio-lost": _SYNCS,
+    "lost-cut": _SYNCS,
     "dead": None,
     "enospc": _ROOM,
     "full": _ROOM,

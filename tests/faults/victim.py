@@ -27,6 +27,8 @@ class Arming(Protocol):
 
     def disarm(self) -> None: ...
 
+    def end(self) -> None: ...
+
 
 def create(arms: Arms, say: Say, folder: Path, genesis: bytes, batch: Sequence[bytes]) -> None:
     """Make a log; if that fails, make it again, unless it is there."""
@@ -36,6 +38,7 @@ def create(arms: Arms, say: Say, folder: Path, genesis: bytes, batch: Sequence[b
 
     async def work() -> None:
         log = await _met(arms, say, make)
+        arms.end()
         if log is None:
             log = await (_open(folder) if (folder / NAME).exists() else make())
         await _go_on(log, say, batch)
@@ -47,7 +50,9 @@ def open_again(arms: Arms, say: Say, folder: Path, batch: Sequence[bytes]) -> No
     """Open a log; if that fails, open it again."""
 
     async def work() -> None:
-        await _go_on(await _met(arms, say, lambda: _open(folder)) or await _open(folder), say, batch)
+        log = await _met(arms, say, lambda: _open(folder))
+        arms.end()
+        await _go_on(log or await _open(folder), say, batch)
 
     asyncio.run(work())
 
@@ -69,18 +74,18 @@ def append(
         if answers is None:
             return
         say(("answered", _plain(answers)))
+        arms.end()
         await _go_on(log, say, batch)
 
     asyncio.run(work())
 
 
 def trust(arms: Arms, say: Say, folder: Path, batch: Sequence[bytes]) -> None:
-    """Register, say the answers, and lose the power."""
+    """Open a log, register, say the answers, and lose the power."""
 
     async def work() -> None:
-        log = await _open(folder)
         arms.arm()
-        await _register(log, say, batch)
+        await _register(await _open(folder), say, batch)
         arms.shim.cut()
 
     asyncio.run(work())
@@ -110,6 +115,7 @@ def close(arms: Arms, say: Say, folder: Path, before: Sequence[bytes]) -> None:
         log = await _open(folder)
         await _register(log, say, before)
         await _met(arms, say, log.close)
+        arms.end()
 
     asyncio.run(work())
 

@@ -30,9 +30,11 @@ def cosign(arms: Arms, say: Say, folder: Path) -> None:
         arms.disarm()
         if answer.status == HTTPStatus.OK:
             say((DONE, None))
+            arms.end()
         else:
             assert answer.status == HTTPStatus.SERVICE_UNAVAILABLE, answer
             say((UNAVAILABLE, None))
+            arms.end()
             # What was not confirmed may have been remembered; then the log is told from where to go on.
             assert _cosign(cosigner, _BEFORE, _AFTER) or _cosign(cosigner, _AFTER, _AFTER)
         say(("cosigned", _AFTER))

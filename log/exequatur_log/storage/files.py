@@ -14,6 +14,12 @@ def open_lock(path: Path) -> int:
         return os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
+def keep_names(path: Path) -> None:
+    """Make the names durable of a log's file and of what stands beside it."""
+    with _failing(path):
+        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
 def unfinished(path: Path) -> Path:
     """Return the empty file in which a log is made before it has its name.
 

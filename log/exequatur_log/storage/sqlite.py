@@ -124,6 +124,8 @@ async def open_database(path: Path, *, writable: bool, form: Form = LOG) -> Sqli
             async with database.append() as session:
                 if await pragma(session, "synchronous") != 2:
                     raise FatalLogError("SQLite did not take synchronous=FULL; commits would not be durable")
+            # SQLite syncs the folder of a new write-ahead log, but goes on if that failed.
+            files.keep_names(path)
     except BaseException:
         await database.close()
         raise
