@@ -309,7 +309,7 @@ def test_a_vanished_writer_does_not_hold_up_the_others_for_ever(
     copy: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # L-30
-    monkeypatch.setitem(postgres._SETTINGS, "idle_in_transaction_session_timeout", "300ms")
+    monkeypatch.setitem(postgres._SETTINGS, "idle_in_transaction_session_timeout", "1500ms")
 
     async def run() -> None:
         vanished = await open_database(copy, writable=True)
