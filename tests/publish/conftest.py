@@ -1,6 +1,7 @@
 """Logs to publish, the stores to publish them to, and the auditor who trusts neither."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from exequatur_log.log import Log
 from exequatur_log.publish.publisher import Published, publish
 from exequatur_log.publish.store import Store, open_store
 from tests.log import scene
-from tests.support.swift import Swift
+from tests.support.swift import ACCESS_KEY, SECRET_KEY, Swift
 
 T = TypeVar("T")
 SIZE = 600
@@ -50,6 +51,16 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
     """A running Swift, one for all tests."""
     with Swift(tmp_path_factory.mktemp("swift")) as running:
         yield running
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The keys to Swift, in a file as the AWS tools keep it; there are none in the environment."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    path = tmp_path / "keys"
+    path.write_text(f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
+    return path
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -15,6 +15,7 @@ from .store import Store
 _CREATED: Final = ".probe/created"
 _REPLACED: Final = ".probe/replaced"
 _ABSENT: Final = ".probe/absent"
+_LENGTH: Final = 32
 _AT_ONCE: Final = 4
 
 
@@ -31,15 +32,15 @@ async def _reads_absence(store: Store) -> None:
 
 
 async def _creates_once(store: Store) -> None:
-    first = secrets.token_bytes(32)
+    first = secrets.token_bytes(_LENGTH)
     if not await store.add(_CREATED, first):
         standing = await store.get(_CREATED)
         if standing is None:
             raise _unfit(store, "it refuses to create what is not there")
         first = standing
-    if await store.get(_CREATED) != first:
+    if len(first) != _LENGTH or await store.get(_CREATED) != first:
         raise _unfit(store, "it does not give back the bytes that it took")
-    others = [secrets.token_bytes(32) for _ in range(_AT_ONCE)]
+    others = [secrets.token_bytes(_LENGTH) for _ in range(_AT_ONCE)]
     if any(await asyncio.gather(*(store.add(_CREATED, other) for other in others))):
         raise _unfit(store, "it takes a second creation of what stands already, as versioned buckets of some stores do")
     if await store.get(_CREATED) != first:
@@ -48,7 +49,7 @@ async def _creates_once(store: Store) -> None:
 
 async def _replaces(store: Store) -> None:
     for _ in range(_AT_ONCE):
-        former, data = await store.get(_REPLACED), secrets.token_bytes(32)
+        former, data = await store.get(_REPLACED), secrets.token_bytes(_LENGTH)
         replaced = await store.replace(_REPLACED, data, former)
         standing = await store.get(_REPLACED)
         if replaced and standing == data:
