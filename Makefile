@@ -34,9 +34,9 @@ lint: $(VENV)/.dev ## formatting, ruff, mypy strict, pyright strict on the kerne
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev $(ORACLES) ## ratios beside the raw operations; JSON in build/bench.json
+bench: $(VENV)/.dev $(ORACLES) ## ratios beside the raw operations; JSON in build/bench.json (LARGE=1, TABLE=file)
 	@mkdir -p build
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(if $(LARGE),--large) $(if $(TABLE),--table $(TABLE))
 
 fmt: $(VENV)/.dev ## format, and fix what ruff can fix
 	$(BIN)/ruff check --fix-only --quiet

@@ -19,18 +19,23 @@ from tests.data import ROOT
 README = (ROOT / "README.md").read_text()
 SCRIPTS = Path(sys.executable).parent
 COMMAND = re.compile(r"^(?:\.venv/bin/)?(?P<command>(?:exequatur|curl) [^#\n]*)", re.MULTILINE)
-ADDRESS = "127.0.0.1:8080"
+ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
 def test_every_command_of_the_readme_runs_in_its_order(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    commands = [shlex.split(found["command"].replace(ADDRESS, address)) for found in COMMAND.finditer(README)]
+    named = set(ADDRESS.findall(README))
+    with ExitStack() as held:
+        free = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in named]
+        places = {name: f"127.0.0.1:{one.getsockname()[1]}" for name, one in zip(named, free, strict=True)}
+    commands = [
+        shlex.split(ADDRESS.sub(lambda name: places[name[0]], found["command"])) for found in COMMAND.finditer(README)
+    ]
     assert len(commands) >= 12
     with ExitStack() as served:
         for name, *arguments in commands:
             command = [str(SCRIPTS / name) if name == "exequatur" else name, *arguments]
             if arguments[-1] == "&":
+                address = arguments[arguments.index("--listen") + 1]
                 served.callback(_serve(command[:-1], tmp_path, f"http://{address}/healthz"))
                 continue
             if name == "curl":

@@ -9,12 +9,22 @@ import sys
 
 # The extra that brings each distribution's top-level module.
 EXTRAS = {
-    "click": "cli",
     "aiosqlite": "log",
-    "greenlet": "log",
-    "obstore": "objectstore",
-    "sqlalchemy": "log",
+    "alembic": "log",
+    "asyncpg": "postgres",
     "cedarpy": "issuer",
+    "click": "cli",
+    "fastapi": "log",
+    "greenlet": "log",
+    "httptools": "log",
+    "httpx2": "log",
+    "obstore": "objectstore",
+    "prometheus_client": "log",
+    "sqlalchemy": "log",
+    "starlette": "log",
+    "structlog": "log",
+    "uvicorn": "log",
+    "uvloop": "log",
 }
 
 # A wrong invocation, as click has it: nothing was decided and nothing has run.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import airline, auditing, capacity, proofs, registration, serving, startup, table, verification
+from tests.bench import airline, auditing, capacity, peers, proofs, registration, serving, startup, table, verification
 from tests.bench.table import Row
 from tests.data import ROOT
 
@@ -21,6 +21,7 @@ SUBJECTS: dict[str, Callable[..., list[Row]]] = {
     "serve": serving.measure,
     "capacity": capacity.measure,
     "prove": proofs.measure,
+    "peers": peers.measure,
     "start": startup.measure,
     "audit": auditing.measure,
     "airline": airline.measure,
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(SUBJECTS), metavar="NAME", help=", ".join(SUBJECTS))
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds: under a minute")
+    parser.add_argument("--large", action="store_true", help="a log of ten million entries too: half an hour, 10 GB")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table as Markdown too")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", metavar="FILE", help="where to")
     options = parser.parse_args(arguments)
     build = ROOT / "build"
@@ -45,12 +48,15 @@ def main(arguments: Sequence[str]) -> int:
         started = time.perf_counter()
         # In the checkout rather than in /tmp, which may be memory: what is called durable is to reach a disk.
         with tempfile.TemporaryDirectory(prefix=f"bench-{name}-", dir=build) as folder:
-            rows += measure(Path(folder), quick=options.quick)
+            extra = {"large": True} if name == "prove" and options.large else {}
+            rows += measure(Path(folder), quick=options.quick, **extra)
         print(f" {time.perf_counter() - started:.0f} s", file=sys.stderr)
     seconds = time.perf_counter() - begun
     print(table.text(rows))
     print(f"\n{described['cpu']}, {described['cores']} cores; {described['python']}, {described['openssl']}")
     print(f"commit {described['commit']}; load at the start {described['load'][0]}; {seconds:.0f} s")
+    if options.table is not None:
+        options.table.write_text(table.markdown(rows, described))
     table.write(options.json, rows, described, quick=options.quick, seconds=seconds)
     return 0
 

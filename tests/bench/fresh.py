@@ -15,7 +15,9 @@ from typing import Any
 
 from exequatur_cli.audit import audit
 from exequatur_log.blocking import BlockingLog, check_file
+from exequatur_log.entry import Registered
 from tests.data import ROOT
+from tests.log import scene
 
 
 def run(name: str, *arguments: object, python: Sequence[str] = (sys.executable, "-m", "tests.bench.fresh")) -> Any:
@@ -33,6 +35,18 @@ def _prove(path: str, kind: str, first: str, second: str) -> dict[str, Any]:
         found = prove(int(first), int(second))
         proven = time.perf_counter()
     return {"open": opened - opening, "prove": proven - opened, "path": [item.hex() for item in found]}
+
+
+def _register(path: str) -> dict[str, Any]:
+    """Register a few thousand requests, and prove some entries."""
+    with scene.reopen(Path(path)) as log:
+        for _ in range(8):
+            answers = log.register_many([scene.request() for _ in range(512)])
+            assert all(isinstance(answer, Registered) for answer in answers)
+        size = log.head().size
+        for index in range(0, size, size // 64):
+            log.inclusion(index, size)
+    return {"size": size, "peak": peak()}
 
 
 def _audit(path: str) -> dict[str, Any]:
@@ -61,7 +75,12 @@ def peak() -> float:
     raise OSError("/proc/self/status does not say how much memory was held")
 
 
-WORKS: dict[str, Callable[..., dict[str, Any]]] = {"prove": _prove, "audit": _audit, "fsck": _fsck}
+WORKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "prove": _prove,
+    "register": _register,
+    "audit": _audit,
+    "fsck": _fsck,
+}
 
 if __name__ == "__main__":
     print(json.dumps(WORKS[sys.argv[1]](*sys.argv[2:])))

@@ -24,11 +24,12 @@ _PROOFS = 64
 _GOAL = 1_000_000  # the size for which there is a target: pymerkle's proof costs as much as its tree is large
 
 
-def measure(folder: Path, *, quick: bool) -> list[Row]:
-    """Return the rows of proofs."""
+def measure(folder: Path, *, quick: bool, large: bool = False) -> list[Row]:
+    """Return the rows of proofs; if ``large``, up to ten million leaves."""
     sizes = [1_000, 10_000, 50_000] if quick else [10_000, 100_000, 1_000_000]
-    logs = wide.grow(folder, sizes)
-    return _cold(folder, logs[sizes[-1]], sizes[-1], 2 if quick else 3) + _growth(logs, 4 if quick else 12)
+    logs = wide.grow(folder, [*sizes, *([10_000_000] if large else [])])
+    cold = _cold(folder, logs[sizes[-1]], sizes[-1], 2 if quick else 3)
+    return cold + _growth(logs, 4 if quick else 12) + _memory(logs)
 
 
 def _cold(folder: Path, log: Path, size: int, rounds: int) -> list[Row]:
@@ -85,3 +86,23 @@ def _growth(paths: dict[int, Path], rounds: int) -> list[Row]:
             name = f"{what}, {size:,} leaves, against {sizes[0]:,}"
             rows.append(cost(SUBJECT, name, timing, timings[0], "µs", target=Target("≤", bound), statistic="best"))
     return rows
+
+
+def _memory(paths: dict[int, Path]) -> list[Row]:
+    """Return the rows that compare the most memory that a fresh process needs to register and prove."""
+    peaks = {size: fresh.run("register", path)["peak"] for size, path in paths.items()}
+    least = min(peaks)
+    return [
+        Row(
+            SUBJECT,
+            f"most memory, registering and proving, {size:,} leaves, against {least:,}",
+            peak,
+            peaks[least],
+            "MB",
+            peak / peaks[least],
+            Target("≤", 1.1),
+            "once",
+        )
+        for size, peak in peaks.items()
+        if size != least
+    ]

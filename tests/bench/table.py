@@ -138,6 +138,35 @@ def text(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def markdown(rows: Sequence[Row], described: dict[str, Any]) -> str:
+    """Return the page that ``specs/measurements.md`` is: the machine, and a table for each subject."""
+    lines = [
+        "# Measurements",
+        "",
+        "Written by `make bench TABLE=specs/measurements.md LARGE=1`. Ratios are what counts: both figures of a row",
+        "are of the same run. A row that misses its target says so.",
+        "",
+        f"{described['cpu']}, {described['cores']} cores; {described['system']}; {described['python']};",
+        f"{described['openssl']}; SQLite {described['sqlite']}; commit {described['commit']}; load at the start",
+        f"{described['load'][0]}.",
+    ]
+    subject = None
+    for row in rows:
+        if row.subject != subject:
+            subject = row.subject
+            lines += ["", f"## {subject[0].upper()}{subject[1:]}", ""]
+            lines += ["| what | measured | raw | ratio | target | |", "|---|---|---|---|---|---|"]
+        target = "" if row.target is None else f"{row.target.relation} {row.target.bound:g}"
+        if row.target is not None and row.target.of == "measured":
+            target += f" {row.unit}"
+        raw = "" if row.raw is None else f"{_figure(row.raw)} {row.unit}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        verdict = {True: "ok", False: "**missed**", None: ""}[row.ok]
+        name = f"{row.name}, {row.statistic}" + (f"; {row.note}" if row.note else "")
+        lines.append(f"| {name} | {_figure(row.measured)} {row.unit} | {raw} | {ratio} | {target} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
 def write(path: Path, rows: Iterable[Row], described: dict[str, Any], *, quick: bool, seconds: float) -> None:
     """Write the rows and the machine as JSON."""
     report = {

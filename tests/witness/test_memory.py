@@ -15,6 +15,17 @@ from tests.witness import scene
 from tests.witness.scene import LOG, NOW
 
 
+def test_a_memory_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    # W-16
+    path = tmp_path / "witness.db"
+    scene.witness(path).memory.close()
+    path.chmod(0o620)
+    with pytest.raises(MemoryUnavailableError, match="by others"):
+        Memory.open(path)
+    path.chmod(0o600)
+    Memory.open(path).close()
+
+
 def damaged(path: Path, *statements: str) -> None:
     with sqlite3.connect(path, isolation_level=None) as connection:
         for statement in statements:

@@ -24,6 +24,9 @@ class Requests:
             "exequatur_http_seconds", "Until the answer", ["route"], buckets=_SECONDS, registry=self._registry
         )
 
+        # Looking a label up costs more than counting.
+        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
     def answered(self, route: str, status: int, seconds: float, code: str | None) -> None:
         """Count a request, and the code of its refusal.
 
@@ -31,8 +34,12 @@ class Requests:
         """
         if code is not None:
             self._refusals.labels(code).inc()
-        self._requests.labels(route, str(status)).inc()
-        self._latency.labels(route).observe(seconds)
+        answered = self._answered.get((route, status))
+        if answered is None:
+            answered = self._requests.labels(route, str(status)), self._latency.labels(route)
+            self._answered[route, status] = answered
+        answered[0].inc()
+        answered[1].observe(seconds)
 
 
 class Metrics(Requests):

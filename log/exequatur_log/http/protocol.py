@@ -42,14 +42,15 @@ class Protocol(HttpToolsProtocol):
         self._size = self._size + len(data) if self._reading and self._heads == heads else 0
         if self._size > MOST_HEAD and not self.transport.is_closing():
             self._give_up(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._reading and self._heads and self._timer is None:
+            # Most heads come whole in one piece, and are not waited for.
+            self._wait()
 
     def on_message_begin(self) -> None:
         """Begin a head."""
         super().on_message_begin()
         self._reading = True
         self._heads += 1
-        if self._timer is None:
-            self._wait()
 
     def on_headers_complete(self) -> None:
         """End a head."""

@@ -156,7 +156,8 @@ class Mirror:
         found: dict[TileKey, bytes] = {}
         for level, number in tree.plan(spans):
             width = _width(point.size, level, number)
-            found[level, number] = (await self._read(level, number, width))[: width * merkle.HASH_SIZE]
+            _, data = await self._read(level, number, width)
+            found[level, number] = data[: width * merkle.HASH_SIZE]
         if tree.fold(tree.compute(spans, found)) != point.root:
             raise FatalLogError(f"the newest tiles in {self._store.name} do not have the root of its checkpoint")
         return found
@@ -173,7 +174,7 @@ class Mirror:
         """Return the hashes of a tile of the head's tree, proven."""
         found = head.partial.get((level, number)) or self._kept.get(Tile(level, number))
         if found is None:
-            found = await self._read(level, number, tiles.WIDTH)
+            _, found = await self._read(level, number, tiles.WIDTH)
             above, position = divmod(number, tiles.WIDTH)
             start = position * merkle.HASH_SIZE
             expected = (await self._tile(head, level + 1, above))[start : start + merkle.HASH_SIZE]
@@ -187,27 +188,28 @@ class Mirror:
         tile = Tile(None, number, _width(head.point.size, 0, number))
         found = self._kept.get(tile)
         if found is None:
-            read = await self._read(None, number, tile.width)
+            read, data = await self._read(None, number, tile.width)
             hashes = await self._tile(head, 0, number)
             try:
-                entries = tiles.decode_entries(read)[: tile.width]
+                entries = tiles.decode_entries(data)
             except ExequaturError:
-                raise self._unproven(tile) from None
-            if b"".join(merkle.leaf_hash(entry) for entry in entries) != hashes:
-                raise self._unproven(tile)
-            found = tiles.encode_entries(entries)
+                raise self._unproven(read) from None
+            leaves = b"".join(merkle.leaf_hash(entry) for entry in entries[: tile.width])
+            if len(entries) != read.width or leaves != hashes:
+                raise self._unproven(read)
+            found = tiles.encode_entries(entries[: tile.width])
             if tile.width == tiles.WIDTH:
                 self._kept.keep(tile, found)
         return found
 
-    async def _read(self, level: int | None, number: int, width: int) -> bytes:
-        """Return a tile or bundle at least as wide as that; partial ones may be removed once there is the full one."""
+    async def _read(self, level: int | None, number: int, width: int) -> tuple[Tile, bytes]:
+        """Return a tile or bundle of that width, or the full one: partial ones may be removed once there is that."""
         for tile in dict.fromkeys((Tile(level, number, width), Tile(level, number))):
             found = await self._store.get(tiles.format_path(tile))
             if found is not None:
                 if level is not None and len(found) != tile.width * merkle.HASH_SIZE:
                     raise self._unproven(tile)
-                return found
+                return tile, found
         path = tiles.format_path(Tile(level, number, width))
         raise StoreError(f"{self._store.name} lacks {path}, which its checkpoint reaches; publish the log again")
 

@@ -29,7 +29,10 @@ class Store(Protocol):
         ...
 
     async def add(self, path: str, data: bytes) -> bool:
-        """Write what was not there; return whether it was not. What stands at the path stays as it is."""
+        """Write what was not there; return whether it was not. What stands at the path stays as it is.
+
+        Some buckets let two creations of one moment both succeed. Publishers of one log write the same bytes.
+        """
         ...
 
     async def replace(self, path: str, data: bytes, former: bytes | None) -> bool:

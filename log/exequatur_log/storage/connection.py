@@ -1,7 +1,7 @@
 """What queries and the writer run on: one transaction, in whichever database.
 
-A query that fails raises the database's own error, which becomes a ``StorageError`` where the transaction ends: inside
-it, whoever catches what speaks against the log must not catch that the database was away.
+Its failures are ``StorageError`` by the end of the transaction at the latest, and some already within it: whoever
+catches there what speaks against the log must let pass that the database was away.
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ from exequatur_log.errors import FatalLogError, LogError, StorageError
 from . import place as places
 from . import revisions
 from .place import Postgres
-from .postgres_session import COMMAND_S, CONNECT_S, FAILURES, QueryFailed, Session, told
+from .postgres_session import COMMAND_S, CONNECT_S, FAILURES, Session, told
 
 # One appends, one adds what stands beside the tree.
 _WRITERS: Final = 2
@@ -151,8 +151,6 @@ async def _transaction(
     connection, session = await _begin(place, engine, begin)
     try:
         yield connection, session
-    except QueryFailed as error:
-        raise StorageError(str(error)) from error
     finally:
         await _end(connection, session)
 

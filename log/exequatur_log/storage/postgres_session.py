@@ -28,10 +28,6 @@ FAILURES: Final = (
 )
 
 
-class QueryFailed(Exception):  # noqa: N818  (it never leaves the transaction, whose end makes a StorageError of it)
-    """A query was not answered. It is no ``ExequaturError``: nobody may take it for evidence against the log."""
-
-
 class Session:
     """A transaction. Once anything has failed in it, it is not ``sound``, and its connection is to be given up."""
 
@@ -49,7 +45,7 @@ class Session:
 
     async def fetch(self, text: str, values: Sequence[object] = ()) -> list[Row]:
         """Return the rows of a query."""
-        with self.failing("it could not be read", QueryFailed):
+        with self.failing("it could not be read"):
             return [tuple(row) for row in await self._driver.fetch(text, *values)]
 
     async def execute(self, steps: Sequence[Step]) -> int:
@@ -98,14 +94,14 @@ class Session:
         self._driver.terminate()
 
     @contextmanager
-    def failing(self, what: str, kind: type[Exception] = StorageError) -> Iterator[None]:
-        """Turn failures of the database within into that kind of error; the connection is given up after any."""
+    def failing(self, what: str) -> Iterator[None]:
+        """Turn failures of the database within into ``StorageError``, and give the connection up after any failure."""
         try:
             yield
         except BaseException as error:
             self.sound = False
             if isinstance(error, FAILURES):
-                raise kind(f"{self._place}: {what}: {told(error)}") from error
+                raise StorageError(f"{self._place}: {what}: {told(error)}") from error
             raise
 
 

@@ -25,6 +25,8 @@ __all__ = ["Prove", "Witnesses", "gather"]
 TIMEOUT_S: Final = 5.0
 GRACE_S: Final = 0.1
 LEEWAY_S: Final = 60
+# Servers close a connection that was idle for five seconds or more; one is not used while that may happen.
+_IDLE_S: Final = 3.0
 
 
 class Witnesses:
@@ -51,6 +53,7 @@ class Witnesses:
             verify=tls,
             timeout=timeout,
             follow_redirects=False,
+            limits=httpx2.Limits(keepalive_expiry=_IDLE_S),
             headers={"accept-encoding": "identity", "user-agent": "exequatur"},
         )
         places: dict[str, dict[str, NoteKey]] = {}

@@ -164,6 +164,10 @@ class Memory:
                 f"{path} does not exist; it is made once, by `exequatur witness init`. If this witness ever cosigned, "
                 "its memory is lost: retire its keys and make a new witness"
             )
+        if path.stat().st_mode & 0o022:
+            raise MemoryUnavailableError(
+                f"{path} can be written by others, and may have been; chmod go-w if it was not"
+            )
         lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         memory = cls(path, lock)
         try:
