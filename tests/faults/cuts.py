@@ -16,8 +16,8 @@ from tests.support.proxy import End, Plan, Proxy
 
 FAULTS: Final = {"reset": End.RESET, "close": End.CLOSE, "half-close": End.HALF}
 # Odd, so that it meets messages at their ends and in their middles.
-_SENT: Final = 149
-_ANSWERED: Final = 37
+_SENT: Final = 331
+_ANSWERED: Final = 89
 _COMMIT: Final = b"COMMIT\0"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from exequatur_log.blocking import BlockingLog
 from tests.faults import victim
 from tests.faults.judge import Promises, judge
-from tests.faults.trial import ABSENT, DONE, WHOLE, Operation, said
+from tests.faults.trial import ABSENT, DONE, WHOLE, Operation, Place, said
 from tests.faults.victim import NAME
 from tests.log import scene
 
@@ -17,6 +17,8 @@ def operations() -> list[Operation]:
     few, many = partial(_log_of, 4), partial(_log_of, 250)
     genesis, enrolments = scene.genesis(), scene.enrolments()
     make = Operation("create", _nothing, victim.create, (genesis, enrolments), partial(_judge_made, genesis), _role)
+    # What is made is opened at once, and that begins with its lock.
+    make = make._replace(until=Place("create", "lock"))
     append = Operation("batch", few, victim.append, (requests(1), requests(2)), _judge, _role)
     return [
         make,

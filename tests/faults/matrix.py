@@ -3,7 +3,7 @@
     python -m tests.faults.matrix                       runs all of it, and compares it with specs/fault-matrix.md
     python -m tests.faults.matrix --write open close    runs two operations, and writes their tables there
 
-CI runs every row with every fault too, but of calls that are alike only two: the last, and one that is drawn.
+CI runs every row with every fault too, but of calls that are alike only one, which is drawn.
 """
 
 import argparse

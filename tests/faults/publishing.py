@@ -17,6 +17,7 @@ from tests.log import scene
 
 # Beside the log; what the tests publish to find out what is right, is elsewhere.
 PUBLISHED: Final = "published"
+_FEW: Final = 6
 _BEFORE: Final = 250
 _AFTER: Final = 260
 
@@ -70,7 +71,7 @@ def _files(target: Path) -> Files:
 
 def _fresh(folder: Path) -> Known:
     """Make a log of which nothing is published."""
-    make_log(folder / NAME, _AFTER)
+    make_log(folder / NAME, _FEW)
     return Known({}, _expected(folder))
 
 

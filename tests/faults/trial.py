@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -63,7 +64,8 @@ class Operation(NamedTuple):
     """Something that is done to a disk.
 
     ``prepare`` makes in a folder what it begins with, and returns what is known of that. ``work`` is done by a victim,
-    which is given a copy of the folder. Calls ``below`` are counted; ``role`` says what one of them is about.
+    which is given a copy of the folder. Calls ``below`` are counted; ``role`` says what one of them is about. From the
+    call ``until`` on they belong to another operation.
     ``judge`` looks at what is left in a folder, given what was known before and what the victim said, and returns what
     it found.
     """
@@ -75,6 +77,7 @@ class Operation(NamedTuple):
     judge: Callable[[Path, Any, list[tuple[str, Any]]], str]
     role: Callable[[Path], str]
     below: str = "."
+    until: Place | None = None
 
 
 class Trial:
@@ -92,18 +95,18 @@ class Trial:
         assert fate.status == 0, fate
         assert said(fate.told) == DONE, fate
         operation.judge(root, self._known, fate.told)
-        self.calls: Final = [self._place(call, root) for call in fate.calls]
+        places = (self._place(call, root) for call in fate.calls)
+        self.calls: Final = list(takewhile(lambda place: place != operation.until, places))
 
     def cases(self, draw: Random | None = None) -> Iterator[Case]:
-        """Yield every case; with ``draw`` of each row the last call, and one that is drawn."""
+        """Yield every case; with ``draw``, of the calls of each row one that is drawn for each fault."""
         rows: dict[Place, list[int]] = {}
         for number, place in enumerate(self.calls, start=1):
             rows.setdefault(place, []).append(number)
         for place, numbers in rows.items():
-            chosen = numbers if draw is None else sorted({draw.choice(numbers), numbers[-1]})
             for fault, befalls in FAULTS.items():
                 if befalls is None or place.call in befalls:
-                    yield from (Case(number, fault) for number in chosen)
+                    yield from (Case(number, fault) for number in (numbers if draw is None else [draw.choice(numbers)]))
 
     def meet(self, case: Case) -> str:
         """Let one call go wrong, judge what is left, and return the outcome."""
