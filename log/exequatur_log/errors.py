@@ -41,7 +41,7 @@ class Code(StrEnum):
     EPOCH_INVALID = "EPOCH_INVALID"  # the policy record is not the next one of its set
     ENROLMENT_INVALID = "ENROLMENT_INVALID"
     BUSY = "BUSY"  # the queue is full, or the deadline cannot be met
-    UNAVAILABLE = "UNAVAILABLE"  # the batch was not committed; nothing of it is in the log
+    UNAVAILABLE = "UNAVAILABLE"  # the batch was not confirmed; sending it again is safe
 
 
 class LogError(ExequaturError):

@@ -124,6 +124,8 @@ async def open_database(path: Path, *, writable: bool, form: Form = LOG) -> Sqli
             async with database.append() as session:
                 if await pragma(session, "synchronous") != 2:
                     raise FatalLogError("SQLite did not take synchronous=FULL; commits would not be durable")
+            # SQLite syncs the folder of a new write-ahead log, but goes on if that failed.
+            files.keep_names(path)
     except BaseException:
         await database.close()
         raise
@@ -134,7 +136,6 @@ async def open_database(path: Path, *, writable: bool, form: Form = LOG) -> Sqli
 async def create_database(path: Path, form: Form = LOG) -> AsyncIterator[Session]:
     """Yield a connection to the tables of a file that has its name once the block has ended well."""
     unfinished = files.unfinished(path)
-    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     maker = engine(unfinished, "rw", MAKER, 1)
     try:
         try:
@@ -150,10 +151,9 @@ async def create_database(path: Path, form: Form = LOG) -> AsyncIterator[Session
                     await session.fetch(f"PRAGMA journal_mode={form.journal_mode}")
         finally:
             await maker.dispose()
-    except BaseException:
+        files.publish(unfinished, path)
+    finally:
         files.discard(unfinished)
-        raise
-    files.publish(unfinished, path)
 
 
 async def migrate_database(path: Path) -> tuple[str, str]:
@@ -179,8 +179,7 @@ def _over(path: Path, *, writable: bool) -> SqliteDatabase:
     readers = engine(path, "ro", READER, _READERS)
     if not writable:
         return SqliteDatabase(path, readers, None, None)
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    return SqliteDatabase(path, readers, engine(path, "rw", WRITER, 1), lock)
+    return SqliteDatabase(path, readers, engine(path, "rw", WRITER, 1), files.open_lock(path))
 
 
 def _upgrade(connection: Connection, former: str | None) -> None:
