@@ -30,8 +30,8 @@ def unfinished(path: Path) -> Path:
         if path.exists():
             raise LogError(f"{path} exists already, and nothing is written over a log")
         for left in (_beside(path, "wal"), _beside(path, "journal")):
-            if left.exists():
-                # SQLite would take what stands there into the new file.
+            # SQLite would take what stands there into the new file. Readers leave an empty one.
+            if left.exists() and left.stat().st_size:
                 raise LogError(f"{left} is what is left of another log; put its log back beside it, or move it away")
         for part in _parts(made):
             part.unlink(missing_ok=True)
