@@ -15,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench fmt vectors mutate wheel lock clean distclean
+.PHONY: help demo test lint bench fmt vectors faults mutate wheel lock clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -44,6 +44,9 @@ fmt: $(VENV)/.dev ## format, and fix what ruff can fix
 
 vectors: $(VENV)/.dev ## write specs/vectors again, byte for byte
 	$(BIN)/python -m tests.vectors.generate
+
+faults: $(VENV)/.dev ## write specs/fault-matrix.md again: every call, every fault
+	$(BIN)/python -m tests.faults.matrix --write
 
 mutate: $(VENV)/.dev ## the long campaign: every byte of every vector, all values
 	$(BIN)/python -m tests.mutate

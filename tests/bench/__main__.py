@@ -20,11 +20,11 @@ SUBJECTS: dict[str, Callable[..., list[Row]]] = {
     "register": registration.measure,
     "serve": serving.measure,
     "capacity": capacity.measure,
-    "prove": proofs.measure,
     "peers": peers.measure,
     "start": startup.measure,
     "audit": auditing.measure,
     "airline": airline.measure,
+    "prove": proofs.measure,
 }
 
 
@@ -51,12 +51,13 @@ def main(arguments: Sequence[str]) -> int:
             extra = {"large": True} if name == "prove" and options.large else {}
             rows += measure(Path(folder), quick=options.quick, **extra)
         print(f" {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        # After each subject: the last one may take long, and what was measured before is worth keeping.
+        if options.table is not None:
+            options.table.write_text(table.markdown(rows, described))
     seconds = time.perf_counter() - begun
     print(table.text(rows))
     print(f"\n{described['cpu']}, {described['cores']} cores; {described['python']}, {described['openssl']}")
     print(f"commit {described['commit']}; load at the start {described['load'][0]}; {seconds:.0f} s")
-    if options.table is not None:
-        options.table.write_text(table.markdown(rows, described))
     table.write(options.json, rows, described, quick=options.quick, seconds=seconds)
     return 0
 

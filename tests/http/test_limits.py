@@ -22,11 +22,17 @@ def connected(served: Served) -> socket.socket:
     return socket.create_connection((host, int(port)), 20)
 
 
+RESET = b"(reset)"
+
+
 def said(connection: socket.socket) -> bytes:
-    """Return everything that is said until the connection is closed."""
+    """Return everything that is said until the connection is closed, or reset because it still sends then."""
     heard = b""
-    while piece := connection.recv(1 << 16):
-        heard += piece
+    try:
+        while piece := connection.recv(1 << 16):
+            heard += piece
+    except ConnectionResetError:
+        heard += RESET
     return heard
 
 
@@ -128,7 +134,8 @@ def test_a_head_that_grows_is_given_up(served: Served, piece: bytes) -> None:
         listening.join(20)
     assert heard
     assert heard[0].startswith(b"HTTP/1.1 200 ")
-    assert b"HTTP/1.1 431 " in heard[0]
+    # What was said last is lost to whoever goes on sending into a closed connection.
+    assert b"HTTP/1.1 431 " in heard[0] or heard[0].endswith(RESET)
 
 
 def test_requests_of_one_connection_are_answered_whatever_they_are_together(served: Served) -> None:

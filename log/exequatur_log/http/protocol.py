@@ -7,12 +7,41 @@ requests uvicorn's own time for idle connections applies, and bodies are bounded
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD: Final = 64 << 10
 SECONDS: Final = 30.0
+_HEAD: Final = b"HTTP/1.1 "
+_INTERIM: Final = b"HTTP/1.1 1"
+
+
+class _Joined:
+    """A transport on which the head of an answer waits for the body behind it: one system call and packet, not two.
+
+    uvicorn writes a head, and then a body, which may be empty. An interim answer has no body, and does not wait.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write, or keep what is a head."""
+        if self._head or not data.startswith(_HEAD) or data.startswith(_INTERIM):
+            self._transport.write(self._head + data)
+            self._head = b""
+        else:
+            self._head = data
+
+    def close(self) -> None:
+        """Write what waits, and close."""
+        self.write(b"")
+        self._transport.close()
 
 
 class Protocol(HttpToolsProtocol):
@@ -26,7 +55,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first head."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", _Joined(transport)))
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

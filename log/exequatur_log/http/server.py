@@ -105,9 +105,10 @@ async def _run(app: ASGIApp, listener: socket.socket, started: Callable[[Callabl
         timeout_graceful_shutdown=_GRACE,
     )
     server = _Server(config, lambda: started(server.end))
-    # What was loaded by now stays for good; the collector need not walk it again and again.
+    # What was loaded by now stays for good, and what a batch allocates goes with it: no need to walk either often.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     await server.serve(sockets=[listener])
 
 
