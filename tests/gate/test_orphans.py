@@ -156,11 +156,16 @@ def test_gate_killed_at_any_moment_leaves_one_outcome_for_each_verification(tmp_
     wait_until(lambda: (governed.home / "state.db-wal").exists() or governed.process.poll() is not None)
     time.sleep(delay)
     governed.kill()
-    with open_gate(governed.home) as gate:
-        records = [made.record for made in spooled(gate)]
-        verified = sum(isinstance(record, Verification) for record in records)
-        assert verified == sum(isinstance(record, Outcome) for record in records) <= 1
-        if verified:
-            assert governed.ask_again(gate) is Code.USES_EXHAUSTED
+    for _ in range(100):
+        with open_gate(governed.home) as gate:
+            records = [made.record for made in spooled(gate)]
+            verified = sum(isinstance(record, Verification) for record in records)
+            ended = sum(isinstance(record, Outcome) for record in records)
+            if verified == ended:
+                assert not verified or governed.ask_again(gate) is Code.USES_EXHAUSTED
+                break
+        # Killed between fork and exec, it leaves a child that dies after it, and holds its lock until then.
+        time.sleep(0.05)
+    assert verified == ended <= 1
     trace = governed.work / "trace"
     assert (trace.read_text() if trace.exists() else "") in ("", "ran\n")

@@ -52,7 +52,8 @@ def test_a_refused_connection_is_reset_and_so_is_one_that_is_cut(proxy: Proxy) -
     with connected(proxy) as open_before:
         assert say(open_before, b"a") == b"A"
         proxy.spoil(Plan(refuse=True, times=1))
-        with connected(proxy) as one, pytest.raises(ConnectionError):
+        # While it connects, or when it speaks.
+        with pytest.raises(ConnectionError), connected(proxy) as one:
             say(one, b"b")
         with connected(proxy) as other:
             assert say(other, b"c") == b"C"

@@ -78,10 +78,12 @@ class Scrapi:
         """``GET /entries/{id}``: 200 with the receipt, 204 while it is being registered, 404."""
         name = request.path_params["id"]
         record_id = place_of(name)
+        # Asked before the log is, which may have it by the time that it is no longer on its way.
+        running = record_id in self._running
         try:
             entry = await self._log.get(record_id)
         except NotFoundError:
-            if isinstance(record_id, bytes) and record_id in self._running:
+            if running:
                 headers = {"retry-after": "1", "cache-control": "no-store"}
                 return Response(None, HTTPStatus.NO_CONTENT, headers)
             failed = self._failed.get(record_id) if isinstance(record_id, bytes) else None

@@ -149,11 +149,6 @@ class Memory:
             connection.execute("COMMIT")
         finally:
             connection.close()
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
         return cls.open(path)
 
     @classmethod
@@ -173,6 +168,8 @@ class Memory:
         try:
             with memory.transaction():
                 pass
+            # SQLite goes on when it could not make the name of its write-ahead log durable.
+            _sync_folder(path)
         except BaseException:
             memory.close()
             raise
@@ -322,3 +319,11 @@ def _checked(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
