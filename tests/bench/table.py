@@ -144,7 +144,7 @@ def markdown(rows: Sequence[Row], described: dict[str, Any]) -> str:
         "# Measurements",
         "",
         "Written by `make bench TABLE=specs/measurements.md LARGE=1`. Ratios are what counts: both figures of a row",
-        "are of the same run. A row that misses its target says so.",
+        "are of the same run. A row that misses its target says so. What that run did not measure is not here.",
         "",
         f"{described['cpu']}, {described['cores']} cores; {described['system']}; {described['python']};",
         f"{described['openssl']}; SQLite {described['sqlite']}; commit {described['commit']}; load at the start",

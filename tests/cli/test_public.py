@@ -93,7 +93,7 @@ def test_a_registration_waits_until_it_is_published_and_witnessed(
             assert checkpoint.open(shown, log_keys, [key]).cosigned.keys() == {key}
             assert (home / "public" / "checkpoint").read_bytes() == shown
             ready = client.get("/readyz").json()
-            assert (ready["witnesses"], ready["trouble"]) == ({"w": "cosigned"}, None)
+            assert (ready["witnesses"], ready["publishing"]) == ({"w": "cosigned"}, True)
             served.kill()
             served.wait()
             # Other commands append meanwhile; nobody is shown what no quorum has cosigned.

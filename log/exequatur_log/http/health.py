@@ -77,7 +77,8 @@ class Health:
             "shown": publication.shown.size if publication.shown.note else None,
             "witnessed": publication.witnessed._asdict() if publication.witnessed.size else None,
             "witnesses": dict(publication.told),
-            "trouble": publication.trouble,
+            # Why is for the journal: it may name files and hosts.
+            "publishing": publication.trouble is None,
         }
         most = self._settings.most_age
         return _ready(body | ({"why": f"the head is older than {most} s"} if most is not None and age > most else {}))
