@@ -203,24 +203,27 @@ class Appender:
         identity = self._identity
         for item in ruling.admitted:
             identity = rotated(identity, item.statement)
-        # The signers may be tokens or daemons, so they are waited for beside the event loop.
-        begun = time.monotonic()
-        head = await asyncio.to_thread(_signed, size, growth.root, ruling.time, self._keys, identity)
-        self._observe("sign", time.monotonic() - begun, len(leaves))
-        paths = [tree.path(growth, index) for index in range(former.size, size)]
-        tree.check_paths(former.size, leaves, paths, size, head.root)
-        writer = heads.ReceiptWriter(head)
-        receipts = {index: writer.encode(index, path) for index, path in enumerate(paths, former.size)}
-        entries = [
-            entry_of(item.statement, item.leaf_hash, index, size)
-            for index, item in enumerate(ruling.admitted, former.size)
-        ]
+        # The signers may be tokens or daemons: they work beside the event loop, which prepares the rest meanwhile.
+        loop = asyncio.get_running_loop()
+        signing = loop.run_in_executor(None, _signed, size, growth.root, ruling.time, self._keys, identity)
+        try:
+            paths = [tree.path(growth, index) for index in range(former.size, size)]
+            tree.check_paths(former.size, leaves, paths, size, growth.root)
+            entries = [
+                entry_of(item.statement, item.leaf_hash, index, size)
+                for index, item in enumerate(ruling.admitted, former.size)
+            ]
+        finally:
+            head, seconds = await signing
+        self._observe("sign", seconds, len(leaves))
         named = [item.introduces for item in ruling.admitted if item.introduces is not None]
         partial = tree.partial_tiles(growth.gains, former.size).keys()
         if not partial <= self._partial.keys():
             self._partial = await queries.tiles(connection, partial)
         tiles = {key: (self._partial[key] if key in partial else b"") + gain for key, gain in growth.gains.items()}
         await write(connection, former, entries, named, tiles, head, growth.edge)
+        writer = heads.ReceiptWriter(head)
+        receipts = {index: writer.encode(index, path) for index, path in enumerate(paths, former.size)}
         return _Grown(head, identity, tiles, receipts)
 
     def _charge(self, statement: Statement) -> None:
@@ -263,8 +266,9 @@ class Appender:
         return answers
 
 
-def _signed(size: int, root: bytes, time: int, keys: LogKeys, identity: Identity) -> SignedHead:
-    """Sign a head, and check both signatures."""
-    head = heads.sign(size, root, time, keys)
+def _signed(size: int, root: bytes, iat: int, keys: LogKeys, identity: Identity) -> tuple[SignedHead, float]:
+    """Sign a head, and check both signatures; return it with the seconds that this took."""
+    begun = time.monotonic()
+    head = heads.sign(size, root, iat, keys)
     heads.check(head, identity)
-    return head
+    return head, time.monotonic() - begun

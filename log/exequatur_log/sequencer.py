@@ -1,4 +1,4 @@
-"""The sequencer: group commit. It takes whatever is waiting, and never waits for more (specs/03 §3).
+"""The sequencer: group commit. It takes whatever is there, and never waits for more to come (specs/03 §3).
 
 Two stages run side by side: while one batch is being committed, the next is parsed and its signatures
 checked, which hides what the disk takes. A caller hands in a ticket, one or many statements, and is answered
@@ -23,6 +23,8 @@ MAX_BATCH: Final = 4096
 MAX_WAITING: Final = 16_384
 # A large call is cut into tickets, so that it shares batches with others.
 _TICKET: Final = 1024
+# So few statements cost a commit less than the commit itself does.
+_FEW: Final = 128
 
 
 class _Ticket(NamedTuple):
@@ -59,6 +61,8 @@ class Sequencer:
         self._handed: deque[_Handed] = deque()
         self._ready, self._room = asyncio.Event(), asyncio.Event()
         self._checked_all = False
+        # How many statements are being checked now.
+        self._checking = 0
         self._stages = [asyncio.create_task(self._check()), asyncio.create_task(self._commit())]
 
     async def register(self, statement: bytes, deadline: float | None) -> Answer:
@@ -153,27 +157,37 @@ class Sequencer:
             if not (tickets := self._take()):
                 continue
             begun = self._loop.time()
-            self._observe("wait", begun - tickets[0].since, sum(len(ticket.statements) for ticket in tickets))
+            statements = [item for ticket in tickets for item in ticket.statements]
+            self._observe("wait", begun - tickets[0].since, len(statements))
+            self._checking = len(statements)
+            handed: _Handed | None = None
             try:
                 with _uncollected():
-                    checked = await self._intake.check([item for ticket in tickets for item in ticket.statements])
+                    checked = await self._intake.check(statements)
             except StorageError as error:
                 self._refuse(tickets, error)
             except Exception as error:  # noqa: BLE001  (the edge of the log: the unforeseen stops it, and all are told)
                 self._stop(tickets, error)
             else:
                 self._observe("check", self._loop.time() - begun, len(checked))
-                await self._hand(_Handed(tickets, checked, begun))
+                handed = _Handed(tickets, checked, begun)
+            self._checking = 0
+            if handed is not None:
+                await self._hand(handed)
+            self._ready.set()
         self._checked_all = True
         self._ready.set()
 
     async def _hand(self, handed: _Handed) -> None:
         """Add to what the next commit takes, once there is room for it."""
-        while self._handed and sum(len(one.checked) for one in (*self._handed, handed)) > MAX_BATCH:
+        while self._handed and self._handed_count() + len(handed.checked) > MAX_BATCH:
             self._room.clear()
+            self._ready.set()
             await self._room.wait()
         self._handed.append(handed)
-        self._ready.set()
+
+    def _handed_count(self) -> int:
+        return sum(len(one.checked) for one in self._handed)
 
     async def _commit(self) -> None:
         """The second stage: register all that has been checked by now in one batch, and answer."""
@@ -182,6 +196,10 @@ class Sequencer:
             self._ready.clear()
             if not self._handed:
                 continue
+            if self._checking and self._handed_count() + self._checking <= _FEW:
+                # They will be here before a commit without them is, and with them it costs hardly more.
+                await self._ready.wait()
+                self._ready.clear()
             pieces = list(self._handed)
             self._handed.clear()
             self._room.set()

@@ -10,6 +10,7 @@ from exequatur_log.batch import Answer
 from exequatur_log.entry import Registered
 from exequatur_log.errors import Code, Conflict, FatalLogError, Refused, StorageError
 from exequatur_log.fsck import fsck
+from exequatur_log.intake import Checked, Intake
 from exequatur_log.log import Log
 from exequatur_log.storage import writer
 from exequatur_log.storage.connection import Connection
@@ -93,6 +94,43 @@ def test_more_than_the_queue_holds_is_registered_in_turns(place: Place, monkeypa
         assert [item.receipt for item in registered(both[0])] == [item.receipt for item in registered(both[1])][::-1]
         assert (await log.head()).size == 204
         assert len(await log.heads()) >= 2 + 200 // 32
+
+    on_a_log(place, work)
+
+
+@pytest.mark.parametrize(("most", "together"), [(sequencer._FEW, True), (1, False)])
+def test_few_statements_wait_for_the_few_that_are_being_checked(
+    place: Place, monkeypatch: pytest.MonkeyPatch, most: int, together: bool
+) -> None:
+    # specs/03 §3.2
+    monkeypatch.setattr(sequencer, "_FEW", most)
+    slow, quick = scene.request(), scene.request()
+    begun = {slow: asyncio.Event(), quick: asyncio.Event()}
+    released = {slow: asyncio.Event(), quick: asyncio.Event()}
+    check = Intake.check
+
+    async def held(self: Intake, batch: Sequence[bytes]) -> list[Checked | Refused]:
+        for item in set(batch) & begun.keys():
+            begun[item].set()
+            await released[item].wait()
+        return await check(self, batch)
+
+    async def work(log: Log, _: Time) -> None:
+        monkeypatch.setattr(Intake, "check", held)
+        tasks = []
+        for item in (quick, slow):
+            tasks.append(asyncio.create_task(log.register(item)))
+            if item is quick:
+                await begun[quick].wait()
+        await asyncio.sleep(0)
+        released[quick].set()
+        await begun[slow].wait()
+        first, second = tasks
+        if not together:
+            await first
+        released[slow].set()
+        await asyncio.gather(first, second)
+        assert [head.size for head in await log.heads(after=4)] == ([6] if together else [5, 6])
 
     on_a_log(place, work)
 

@@ -25,7 +25,7 @@ from exequatur_log.publish.publication import Publication
 from . import lookup, openapi
 from .health import Health, Settings
 from .metrics import Metrics, Requests
-from .problems import HANDLERS, answered
+from .problems import CODE_HEADER, HANDLERS, answered
 from .proofs import Batches, Proofs
 from .scrapi import Scrapi
 from .source import LogSource
@@ -114,7 +114,10 @@ class Counted:
                 await self._app(scope, receive, note)
             else:
                 response = await answered(plain, Request(scope, receive))
-                await response(scope, receive, note)
+                status = response.status_code
+                if status >= HTTPStatus.BAD_REQUEST:
+                    code = response.headers.get(CODE_HEADER)
+                await response(scope, receive, send)
         finally:
             route = getattr(plain or scope.get("endpoint"), "__qualname__", "none")
             seconds = time.monotonic() - begun

@@ -1,6 +1,8 @@
-"""Requests: their bodies within a limit, their media types, and the few headers that mean something."""
+"""Requests: their bodies within a limit, their media types, and the few headers that mean something.
 
-import asyncio
+The headers are read from the scope: Starlette's mapping of them is made anew for every request, for four questions.
+"""
+
 from http import HTTPStatus
 from typing import Final
 
@@ -12,43 +14,40 @@ from .problems import Problem, malformed
 
 COSE: Final = "application/cose"
 CBOR: Final = "application/cbor"
-SECONDS: Final = 30
 
 
 async def read(request: Request, media_type: str, most: int) -> bytes:
-    """Return the body, of that media type and of at most ``most`` bytes; raise ``Problem``, without reading more.
-
-    One that does not end in thirty seconds is given up, and its connection with it: it would be held for as long.
-    """
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != media_type:
+    """Return the body, of that media type and of at most ``most`` bytes; raise ``Problem``, without reading more."""
+    given = _field(request, b"content-type") or ""
+    if given != media_type and given.partition(";")[0].strip().lower() != media_type:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", f"send {media_type}")
     return await read_any(request, most)
 
 
 async def read_any(request: Request, most: int) -> bytes:
-    """Return the body of any media type, as ``read``."""
-    declared = request.headers.get("content-length", "")
+    """Return the body of any media type, as ``read``. That it ends in time is the protocol's care."""
+    declared = _field(request, b"content-length") or ""
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most)
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise _too_large(most)
-                parts.append(part)
-    except TimeoutError:
-        detail = f"the body did not end within {SECONDS} seconds; send the request again"
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "Request Timeout", detail, {"connection": "close"}) from None
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(HTTPStatus.BAD_REQUEST, "Bad Request", "the connection ended before the body")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+        more = message.get("more_body", False)
     return b"".join(parts)
 
 
 def deadline_of(request: Request) -> float | None:
     """Return the seconds within which the caller wants its answer (``Exequatur-Deadline``); raise ``Problem``."""
-    text = request.headers.get("exequatur-deadline")
+    text = _field(request, b"exequatur-deadline")
     if text is None:
         return None
     try:
@@ -62,7 +61,9 @@ def deadline_of(request: Request) -> float | None:
 
 def ack_of(request: Request, levels: tuple[Ack, ...]) -> Ack:
     """Return the level of acknowledgement that the caller wants (``Exequatur-Ack``); raise ``Problem``."""
-    text = request.headers.get("exequatur-ack", Ack.DURABLE)
+    text = _field(request, b"exequatur-ack")
+    if text is None:
+        return Ack.DURABLE
     if text not in levels:
         raise malformed(f"this service answers at the level {' or '.join(levels)}")
     return Ack(text)
@@ -81,18 +82,29 @@ def whole_number(request: Request, name: str) -> int:
 
 def prefers_async(request: Request) -> bool:
     """Say whether the caller wants to fetch its receipt later (RFC 7240, ``Prefer: respond-async``)."""
-    words = ",".join(request.headers.getlist("prefer")).split(",")
+    words = (word for text in _fields(request, b"prefer") for word in text.split(","))
     return any(word.partition(";")[0].strip().lower() == "respond-async" for word in words)
 
 
 def takes_gzip(request: Request) -> bool:
     """Say whether the caller accepts gzip (RFC 9110 §12.5.3)."""
-    for item in ",".join(request.headers.getlist("accept-encoding")).lower().split(","):
+    for item in ",".join(_fields(request, b"accept-encoding")).lower().split(","):
         coding, _, rest = item.partition(";")
         if coding.strip() in ("gzip", "x-gzip"):
             weight = rest.replace(" ", "").removeprefix("q=")
             return weight.strip("0.") != "" if rest else True
     return False
+
+
+def _fields(request: Request, name: bytes) -> list[str]:
+    """Return every value of a header, whose name is in lower case."""
+    return [value.decode("latin-1") for field, value in request.scope["headers"] if field == name]
+
+
+def _field(request: Request, name: bytes) -> str | None:
+    """Return the first value of a header."""
+    values = _fields(request, name)
+    return values[0] if values else None
 
 
 def _too_large(most: int) -> Problem:

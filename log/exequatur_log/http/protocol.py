@@ -1,8 +1,8 @@
 """uvicorn's HTTP/1.1 by httptools, with bounds that it does not have: on the size of a request's head, and on its time.
 
 The parser keeps what it is given until a head is complete, however much that is, and a connection that says nothing may
-stay for ever. Here a head has 64 KiB and thirty seconds, the first one from the moment of the connection on. Between
-requests uvicorn's own time for idle connections applies, and bodies are bounded where they are read.
+stay for ever. Here a head has 64 KiB and thirty seconds, the first one from the moment of the connection on, and so has
+a body, whose size is bounded where it is read. Between requests uvicorn's own time for idle connections applies.
 """
 
 import asyncio
@@ -47,8 +47,9 @@ class _Joined:
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
-    # Whether a head is being read, the how manieth it is, and what came of it in pieces of its own.
-    _reading = True
+    # Whether a head is being read, or a body; the how manieth head, and what came of it in pieces of its own.
+    _in_head = True
+    _in_body = False
     _heads = 0
     _size = 0
     _timer: asyncio.TimerHandle | None = None
@@ -68,35 +69,43 @@ class Protocol(HttpToolsProtocol):
         heads = self._heads
         super().data_received(data)
         # The piece that a head begins in holds other things too, and the system bounds it.
-        self._size = self._size + len(data) if self._reading and self._heads == heads else 0
+        self._size = self._size + len(data) if self._in_head and self._heads == heads else 0
         if self._size > MOST_HEAD and not self.transport.is_closing():
             self._give_up(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif self._reading and self._heads and self._timer is None:
-            # Most heads come whole in one piece, and are not waited for.
+        elif self._timer is None and (self._in_body or (self._in_head and self._heads)):
+            # Most requests come whole in one piece, and are not waited for.
             self._wait()
 
     def on_message_begin(self) -> None:
         """Begin a head."""
         super().on_message_begin()
-        self._reading = True
+        self._in_head = True
         self._heads += 1
 
     def on_headers_complete(self) -> None:
-        """End a head."""
+        """End a head, and begin a body."""
         self._end()
+        self._in_head, self._in_body = False, True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a body, which may be empty."""
+        self._end()
+        self._in_body = False
+        super().on_message_complete()
 
     def _wait(self) -> None:
         self._timer = self.loop.call_later(SECONDS, self._give_up, HTTPStatus.REQUEST_TIMEOUT)
 
     def _end(self) -> None:
-        self._reading = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _give_up(self, status: HTTPStatus) -> Any:
         self._end()
-        lines = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        self.transport.write(lines.encode())
+        # Who was answered before its body had ended has heard enough.
+        if self._in_head or not self.cycle.response_started:
+            lines = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(lines.encode())
         self.transport.close()

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from exequatur_log.entry import Registered
 from exequatur_log.errors import Code, LogError, NotFoundError, Refused
 from exequatur_log.log import Log
 from exequatur_log.publish.publication import Ack, Publication
@@ -71,8 +72,7 @@ class Scrapi:
         if level is not Ack.DURABLE:
             left = PATIENCE if deadline is None else max(0.0, deadline - (time.monotonic() - begun))
             level = await self._publication.reach(level, registered.leaf_index + 1, left)
-        headers = {"location": f"/entries/{registered.record_id.hex()}", "exequatur-ack": level}
-        return Response(registered.receipt, HTTPStatus.CREATED, headers, COSE)
+        return _Created(registered, level)
 
     async def receipt(self, request: Request) -> Response:
         """``GET /entries/{id}``: 200 with the receipt, 204 while it is being registered, 404."""
@@ -141,6 +141,21 @@ class Scrapi:
         self._failed[record_id] = problem
         if len(self._failed) > _MOST_FAILED:
             self._failed.popitem(last=False)
+
+
+class _Created(Response):
+    """201 with a receipt, its header written without what Starlette would look for in it: most answers are this one."""
+
+    def __init__(self, registered: Registered, level: Ack) -> None:
+        self.status_code = HTTPStatus.CREATED
+        self.background = None
+        self.body = registered.receipt
+        self.raw_headers = [
+            (b"location", f"/entries/{registered.record_id.hex()}".encode()),
+            (b"exequatur-ack", level.encode()),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", COSE.encode()),
+        ]
 
 
 def place_of(name: str) -> int | bytes:

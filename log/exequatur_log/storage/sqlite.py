@@ -48,6 +48,12 @@ class SqliteDatabase:
         self._readers = readers
         self._writer = writer
         self._lock = lock
+        # The file lock is the process's: among the tasks of one, turns are taken.
+        self._turn = asyncio.Lock()
+        # The one writing connection, once it is open; and the file whose length asks for a checkpoint.
+        self._writing: AsyncConnection | None = None
+        self._session: Session | None = None
+        self._wal = path.with_name(path.name + "-wal")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Session]:
@@ -55,7 +61,7 @@ class SqliteDatabase:
         with failing(self.path, "read"):
             async with self._readers.connect() as connection:
                 session = await session_of(connection)
-                await session.begin("BEGIN")
+                session.begin("BEGIN")
                 try:
                     yield session
                 finally:
@@ -63,34 +69,34 @@ class SqliteDatabase:
 
     @asynccontextmanager
     async def append(self) -> AsyncIterator[Session]:
-        """Yield the writing connection, alone among all processes, in a transaction that has begun."""
-        async with self.writing() as connection:
-            yield await session_of(connection)
+        """Yield the writing connection, alone among all processes, in a transaction that begins with its first use."""
+        if self._writer is None or self._lock is None:
+            raise ValueError("this log was opened for reading")
+        async with self._turn:
+            await _take(self._lock)
+            try:
+                with failing(self.path, "written"):
+                    try:
+                        session = self._session or await self._open(self._writer)
+                        session.begin("BEGIN IMMEDIATE")
+                        yield session
+                        await session.end()
+                        await self._checkpoint(session)
+                    except BaseException:
+                        await self._give_up()
+                        raise
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     # There is one writing connection, so it is waited for.
     annotate = append
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Yield that connection as SQLAlchemy's."""
-        if self._writer is None or self._lock is None:
-            raise ValueError("this log was opened for reading")
-        await _take(self._lock)
-        try:
-            with failing(self.path, "written"):
-                async with self._writer.connect() as connection:
-                    try:
-                        session = await session_of(connection)
-                        await session.begin("BEGIN IMMEDIATE")
-                        yield connection
-                        await session.end()
-                        await self._checkpoint(session)
-                    except BaseException:
-                        # A connection that failed in the middle is not trusted with the next transaction.
-                        await connection.invalidate()
-                        raise
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+    async def writing(self) -> AsyncIterator[tuple[Session, AsyncConnection]]:
+        """Yield that connection as SQLAlchemy's too."""
+        async with self.append() as session:
+            assert self._writing is not None
+            yield session, self._writing
 
     async def close(self) -> None:
         """Close every connection, the writer last and under the lock, because the last one to close checkpoints."""
@@ -98,15 +104,29 @@ class SqliteDatabase:
         if self._writer is not None and self._lock is not None:
             await _take(self._lock)
             try:
+                if self._writing is not None:
+                    await self._writing.close()
                 await self._writer.dispose()
             finally:
                 os.close(self._lock)
                 self._lock = None
 
+    async def _open(self, writer: AsyncEngine) -> Session:
+        self._writing = await writer.connect()
+        self._session = await session_of(self._writing)
+        return self._session
+
+    async def _give_up(self) -> None:
+        """Give the writing connection up: one that failed in the middle is not trusted with the next transaction."""
+        connection, self._writing, self._session = self._writing, None, None
+        if connection is not None:
+            await connection.invalidate()
+            await connection.close()
+
     async def _checkpoint(self, session: Session) -> None:
         """Move the write-ahead log into the database once it is long; it begins anew when no reader is left in it."""
         try:
-            long = self.path.with_name(self.path.name + "-wal").stat().st_size > _CHECKPOINT_BYTES
+            long = self._wal.stat().st_size > _CHECKPOINT_BYTES
         except FileNotFoundError:
             return
         if long:
@@ -142,7 +162,7 @@ async def create_database(path: Path, form: Form = LOG) -> AsyncIterator[Session
             with failing(path, "made"):
                 async with maker.connect() as connection:
                     session = await session_of(connection)
-                    await session.begin("BEGIN IMMEDIATE")
+                    session.begin("BEGIN IMMEDIATE")
                     await session.fetch(f"PRAGMA application_id={form.application_id}")
                     await session.fetch(f"PRAGMA user_version={LAYOUT}")
                     await connection.run_sync(_upgrade, None)
@@ -163,8 +183,7 @@ async def migrate_database(path: Path) -> tuple[str, str]:
     try:
         async with database.read() as session:
             revisions.check_known(path, await revision(path, session, LOG))
-        async with database.writing() as connection:
-            session = await session_of(connection)
+        async with database.writing() as (session, connection):
             # Another process may have migrated while this one waited.
             former = await revision(path, session, LOG)
             if former != revisions.NEWEST:

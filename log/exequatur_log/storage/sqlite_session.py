@@ -1,10 +1,10 @@
 """One transaction in SQLite, on the driver's own connection; the connections; and whose a file is."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -16,6 +16,9 @@ from exequatur_log.errors import FatalLogError, StorageError
 
 from . import revisions
 from .connection import Row, Step
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LAYOUT: Final = 1
 _BUSY_MS: Final = 10_000
@@ -51,14 +54,15 @@ class Session:
 
     def __init__(self, driver: aiosqlite.Connection) -> None:
         self._driver = driver
+        self._opening: str | None = None
 
-    async def begin(self, statement: str) -> None:
-        """Begin."""
-        await self._driver.execute(statement)
+    def begin(self, statement: str) -> None:
+        """Begin, in the visit of the driver's thread that the first use makes anyway."""
+        self._opening = statement
 
     async def fetch(self, text: str, values: Sequence[object] = ()) -> list[Row]:
         """Return the rows of a query."""
-        return [tuple(row) for row in await self._driver.execute_fetchall(text, values)]
+        return await self._visit(_fetch, text, values)
 
     async def execute(self, steps: Sequence[Step]) -> int:
         """Execute these in their order; return how many rows the last one changed. Raises ``StorageError``.
@@ -66,11 +70,9 @@ class Session:
         All in one visit of the driver's thread: each costs two switches of threads, and the event loop may be busy.
         """
         try:
-            # aiosqlite has no public call that runs more than one statement with values.
-            changed: int = await self._driver._execute(_execute, self._driver._conn, steps)  # type: ignore[no-untyped-call]  # noqa: SLF001
+            return await self._visit(_execute, steps)
         except sqlite3.Error as error:
             raise StorageError(f"the batch could not be written: {error}") from error
-        return changed
 
     async def commit(self) -> None:
         """Commit; when this raises ``StorageError``, whether it was committed is unknown."""
@@ -81,8 +83,26 @@ class Session:
 
     async def end(self) -> None:
         """Roll back what was not committed."""
+        self._opening = None
         if self._driver.in_transaction:
             await self._driver.rollback()
+
+    async def _visit(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **by: P.kwargs) -> T:
+        """Do work in the driver's thread, in the transaction."""
+        opening, self._opening = self._opening, None
+
+        def begun(connection: sqlite3.Connection) -> T:
+            if opening is not None:
+                connection.execute(opening)
+            return work(connection, *args, **by)
+
+        # aiosqlite has no public call that runs more than one statement with values.
+        done: T = await self._driver._execute(begun, self._driver._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001
+        return done
+
+
+def _fetch(connection: sqlite3.Connection, text: str, values: Sequence[object]) -> list[Row]:
+    return connection.execute(text, values).fetchall()
 
 
 def _execute(connection: sqlite3.Connection, steps: Sequence[Step]) -> int:
