@@ -17,6 +17,7 @@ VERSION: Final = 1
 MAX_BUNDLE: Final = 1 << 20
 MAX_RECEIPTS: Final = 16
 MAX_PROOFS: Final = 64
+MAX_CHAIN: Final = 8
 
 
 class Position(NamedTuple):
@@ -43,6 +44,18 @@ class Element(NamedTuple):
         return True
 
 
+class Parent(NamedTuple):
+    """A grant above the artifact: its statement, what opens its terms, and the request it answers if it has a parent.
+
+    The nearest stands first.
+    """
+
+    authorization: Element
+    salt: bytes
+    terms: bytes
+    request: Element | None = None
+
+
 class Stapled(NamedTuple):
     """A consistency proof from an older head of a log to the artifact's head, with the older root it leads from."""
 
@@ -61,7 +74,7 @@ class Bundle(NamedTuple):
     policy: Element | None = None
     request: Element | None = None
     approvals: tuple[Element, ...] = ()
-    parents: tuple[Element, ...] = ()
+    parents: tuple[Parent, ...] = ()
     status: tuple[Element, ...] = ()
     checkpoints: tuple[bytes, ...] = ()
     proofs: tuple[Stapled, ...] = ()
@@ -76,6 +89,9 @@ def _path(value: Any) -> tuple[bytes, ...]:
 _ELEMENT: Final = shape.pair(
     shape.octets, shape.mapping(shape.pair(shape.uint, _path, Position), most=MAX_RECEIPTS), Element
 )
+_PARENT: Final = shape.record(
+    Parent, authorization=_ELEMENT, salt=shape.salt, terms=shape.octets, request=shape.Optional(_ELEMENT)
+)
 _STAPLED: Final = shape.record(Stapled, origin=shape.text, size=shape.uint, root=shape.digest, path=_path)
 _BUNDLE: Final = shape.record(
     Bundle,
@@ -85,8 +101,8 @@ _BUNDLE: Final = shape.record(
     policy=shape.Optional(_ELEMENT),
     request=shape.Optional(_ELEMENT),
     approvals=shape.Optional(shape.many(_ELEMENT, least=1, most=32)),
-    parents=shape.Optional(shape.many(_ELEMENT, least=1, most=8)),
-    status=shape.Optional(shape.many(_ELEMENT, least=1, most=9)),
+    parents=shape.Optional(shape.many(_PARENT, least=1, most=MAX_CHAIN)),
+    status=shape.Optional(shape.many(_ELEMENT, least=1, most=MAX_CHAIN + 1)),
     checkpoints=shape.Optional(shape.many(shape.octets, least=1, most=MAX_RECEIPTS)),
     proofs=shape.Optional(shape.many(_STAPLED, least=1, most=MAX_PROOFS)),
 )

@@ -55,7 +55,8 @@ PREDECESSORS: Final[Mapping[Kind, Mapping[str, Predecessor]]] = {
         )
     },
     Kind.POLICY: {"previous": _to(Kind.POLICY, least=0)},
-    Kind.APPROVAL: {"request": _to(Kind.REQUEST)},
+    # One of the two.
+    Kind.APPROVAL: {"request": _to(Kind.REQUEST, least=0), "policy": _to(Kind.POLICY, least=0)},
     Kind.STATUS: {"previous": _to(Kind.STATUS, least=0)},
     Kind.ENROLMENT: {"previous": _to(Kind.ENROLMENT, least=0, same_subject=False)},
 }

@@ -33,19 +33,21 @@ class KnownHead(NamedTuple):
 
 
 class KnownPolicy(NamedTuple):
-    """A policy record that was accepted: its id, its owner's thumbprint, its set and epoch."""
+    """A policy record that was accepted: its id, its owner's thumbprint, set and epoch, and the approvals it demands."""
 
     id: bytes
     owner: bytes
     set: str
     epoch: int
     iat: int
+    approvals: int = 0
 
 
 class Memory(NamedTuple):
     """What is remembered.
 
-    ``floor`` is the latest signed time seen; ``forked`` names origins that were caught with two histories.
+    ``floor`` is the latest signed time seen; ``forked`` names origins that were caught with two histories;
+    ``statuses`` has the newest version seen of each status list.
     """
 
     generation: int
@@ -54,6 +56,7 @@ class Memory(NamedTuple):
     floor: int
     clock: Clock
     forked: frozenset[str] = frozenset()
+    statuses: Mapping[str, int] = {}
 
 
 class Proof(NamedTuple):

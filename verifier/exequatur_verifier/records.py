@@ -205,7 +205,7 @@ class Policy(NamedTuple):
 
 
 class Approval(NamedTuple):
-    """Consent to one request, by its id and its action's commitment."""
+    """Consent to one request, by its id and its action's commitment; of scope "policy", to one policy record."""
 
     links: Links
     commitment: bytes

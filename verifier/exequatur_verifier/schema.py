@@ -154,7 +154,7 @@ SHAPES: Final[dict[Kind, Shape[Any]]] = {
         approvals=Optional(uint),
     ),
     Kind.APPROVAL: record(
-        Approval, links=_LINKS, commitment=digest, scope=word("once", "uses", "until", "task"), uses=uint
+        Approval, links=_LINKS, commitment=digest, scope=word("once", "uses", "until", "task", "policy"), uses=uint
     ),
     Kind.STATUS: record(
         Status,

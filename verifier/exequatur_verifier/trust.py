@@ -14,8 +14,12 @@ from .keys import PublicKey
 from .note import NoteKey, SignatureType
 
 
+# The modes of an authorization beside ``enforce``, into which trust may opt.
+MODES: Final = frozenset(("observe", "break-glass"))
+
+
 class Issuer(NamedTuple):
-    """An authority: its keys, the action types it may permit, the range of log indices that it may do so in."""
+    """An authority or an approver: its keys, the action types it speaks for, the log indices at which it may."""
 
     iss: str
     keys: tuple[PublicKey, ...]
@@ -61,11 +65,26 @@ class Receipts(NamedTuple):
 
 
 class PolicyTrust(NamedTuple):
-    """Whose policies are accepted: owners' keys, single records by id, the least epoch, the greatest age (seconds)."""
+    """Whose policies are accepted: so many of the owners' keys, single records by id, least epoch, greatest age."""
 
     owners: tuple[PublicKey, ...] = ()
+    threshold: int = 1
     accept: tuple[bytes, ...] = ()
     min_epoch: int = 0
+    max_age: int | None = None
+
+
+class ApprovalTrust(NamedTuple):
+    """How many approvals an action needs at least, by its type and by the mode of its authorization."""
+
+    required: Mapping[str, int] = {}
+    modes: Mapping[str, int] = {}
+
+
+class StatusTrust(NamedTuple):
+    """Types of action whose authorizations must name a status list, and the greatest age of a list (seconds)."""
+
+    required: tuple[str, ...] = ()
     max_age: int | None = None
 
 
@@ -90,6 +109,9 @@ class Trust(NamedTuple):
     policy: PolicyTrust
     modes: Mapping[str, tuple[str, ...]]
     enforcement: EnforcementTrust
+    approvers: tuple[Issuer, ...] = ()
+    approvals: ApprovalTrust = ApprovalTrust()
+    status: StatusTrust = StatusTrust()
 
     def is_quorum(self, keys: Iterable[NoteKey]) -> bool:
         """Say whether cosignatures by ``keys`` satisfy the quorum; always so where none is asked for."""
@@ -116,6 +138,14 @@ def parse(data: bytes) -> Trust:
     for log in parsed.logs:
         if any(key.type is not SignatureType.ED25519 or key.name != log.origin for key in log.checkpoint_vkeys):
             raise MalformedError(f"the checkpoint keys of {log.origin} are Ed25519 keys named like the origin")
+    if not 1 <= parsed.policy.threshold <= max(1, len(parsed.policy.owners)):
+        raise MalformedError(
+            f"policy.threshold is {parsed.policy.threshold}, but there are {len(parsed.policy.owners)} owners"
+        )
+    _refuse_duplicates("policy owner", [key.thumbprint for key in parsed.policy.owners])
+    for field, modes in (("modes", parsed.modes), ("approvals.modes", parsed.approvals.modes)):
+        if not modes.keys() <= MODES:
+            raise MalformedError(f"{field} names a mode other than {' and '.join(sorted(MODES))}")
     quorum = _quorum(parsed.witness)
     return Trust(
         sha256(data).digest(),
@@ -129,6 +159,9 @@ def parse(data: bytes) -> Trust:
         parsed.policy,
         parsed.modes,
         parsed.enforcement,
+        parsed.approvers,
+        parsed.approvals,
+        parsed.status,
     )
 
 
@@ -148,6 +181,9 @@ class _Document(NamedTuple):
     policy: PolicyTrust = PolicyTrust()
     modes: Mapping[str, tuple[str, ...]] = {}
     enforcement: EnforcementTrust = EnforcementTrust()
+    approvers: tuple[Issuer, ...] = ()
+    approvals: ApprovalTrust = ApprovalTrust()
+    status: StatusTrust = StatusTrust()
 
 
 def _key(value: Any) -> PublicKey:
@@ -173,20 +209,21 @@ def _record_id(value: Any) -> bytes:
 
 
 _KEYS: Final = shape.many(_key, least=1)
+_SIGNERS: Final = shape.many(
+    shape.record(
+        Issuer,
+        iss=shape.text,
+        keys=_KEYS,
+        actions=shape.many(shape.text, least=1),
+        since=shape.Optional(shape.uint),
+        until=shape.Optional(shape.uint),
+    )
+)
 _DOCUMENT: Final = shape.record(
     _Document,
     leeway=shape.uint,
     runtime=shape.record(Runtime, id=shape.text, key=_key),
-    issuers=shape.many(
-        shape.record(
-            Issuer,
-            iss=shape.text,
-            keys=_KEYS,
-            actions=shape.many(shape.text, least=1),
-            since=shape.Optional(shape.uint),
-            until=shape.Optional(shape.uint),
-        )
-    ),
+    issuers=_SIGNERS,
     logs=shape.many(
         shape.record(
             TrustedLog,
@@ -212,6 +249,7 @@ _DOCUMENT: Final = shape.record(
         shape.record(
             PolicyTrust,
             owners=shape.Optional(_KEYS),
+            threshold=shape.Optional(shape.uint),
             accept=shape.Optional(shape.many(_record_id)),
             min_epoch=shape.Optional(shape.uint),
             max_age=shape.Optional(shape.uint),
@@ -223,6 +261,19 @@ _DOCUMENT: Final = shape.record(
             EnforcementTrust,
             required=shape.Optional(shape.many(shape.text)),
             protected_home=shape.Optional(shape.boolean),
+        )
+    ),
+    approvers=shape.Optional(_SIGNERS),
+    approvals=shape.Optional(
+        shape.record(
+            ApprovalTrust,
+            required=shape.Optional(shape.mapping(shape.uint)),
+            modes=shape.Optional(shape.mapping(shape.uint)),
+        )
+    ),
+    status=shape.Optional(
+        shape.record(
+            StatusTrust, required=shape.Optional(shape.many(shape.text)), max_age=shape.Optional(shape.uint)
         )
     ),
 )

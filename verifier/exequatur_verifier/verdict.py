@@ -169,6 +169,7 @@ class Learned(NamedTuple):
     floor: int = 0
     policy: KnownPolicy | None = None
     clock: Clock = Clock(0)
+    statuses: tuple[tuple[str, int], ...] = ()
 
 
 class Verdict(NamedTuple):
