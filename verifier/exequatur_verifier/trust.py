@@ -13,7 +13,6 @@ from .errors import MalformedError
 from .keys import PublicKey
 from .note import NoteKey, SignatureType
 
-
 # The modes of an authorization beside ``enforce``, into which trust may opt.
 MODES: Final = frozenset(("observe", "break-glass"))
 
@@ -272,9 +271,7 @@ _DOCUMENT: Final = shape.record(
         )
     ),
     status=shape.Optional(
-        shape.record(
-            StatusTrust, required=shape.Optional(shape.many(shape.text)), max_age=shape.Optional(shape.uint)
-        )
+        shape.record(StatusTrust, required=shape.Optional(shape.many(shape.text)), max_age=shape.Optional(shape.uint))
     ),
 )
 
