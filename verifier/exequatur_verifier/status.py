@@ -8,7 +8,7 @@ perhaps after the artifact: a bundle is refreshed to take a newer list along.
 import zlib
 from typing import Final
 
-from .case import Case
+from .case import Beside, Case
 from .elements import check_placed, check_signed, holder_of, key_of, request_of
 from .records import Authorization, Status
 from .statement import Statement
@@ -24,7 +24,8 @@ def check_status(case: Case) -> str:
     """Step 14: a fresh status list says that the artifact and every grant above it stand."""
     kind = case.authorization.action.type
     judged = 0
-    for authorization in (case.artifact, *(grant.beside.statement for grant in case.parents)):
+    above = ((grant.beside.statement, grant.request) for grant in case.parents)
+    for authorization, request in ((case.artifact, case.request), *above):
         record = authorization.record
         assert isinstance(record, Authorization)
         if record.status is None:
@@ -33,7 +34,7 @@ def check_status(case: Case) -> str:
             continue
         listed = _list(case, authorization, record.status.list)
         _check_entry(listed, record.status.idx)
-        _check_names(case, authorization, record, listed)
+        _check_names(case, authorization, request, listed)
         judged += 1
     return f"{judged} status entries, none revoked" if judged else "none asked for"
 
@@ -90,11 +91,10 @@ def _check_entry(listed: Status, idx: int) -> None:
         raise Denial(Code.REVOKED, f"index {idx} of {listed.list} is {what}")
 
 
-def _check_names(case: Case, authorization: Statement, record: Authorization, listed: Status) -> None:
+def _check_names(case: Case, authorization: Statement, request: Beside | None, listed: Status) -> None:
     """Deny what is revoked by name: execution or requester, policy, key, epoch."""
-    request = case.request if authorization is case.artifact else None
-    if authorization is not case.artifact:
-        request = next(grant.request for grant in case.parents if grant.beside.statement is authorization)
+    record = authorization.record
+    assert isinstance(record, Authorization)
     subjects, keys = {authorization.claims.sub}, {authorization.key_id}
     if request is not None:
         asked = request_of(case, authorization, request, Code.STATUS_STALE)
