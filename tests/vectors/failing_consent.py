@@ -247,6 +247,20 @@ def approval_by_the_requester() -> Vector:
 
 
 @denied(Code.APPROVAL_INVALID)
+def approval_under_the_requesters_name() -> Vector:
+    # V-41
+    """Who asked for it approved it with another key."""
+    return _under("urn:exequatur:requester:test")
+
+
+@denied(Code.APPROVAL_INVALID)
+def approval_under_the_authoritys_name() -> Vector:
+    # V-41
+    """Who decided it approved it with another key."""
+    return _under(scene.AUTHORITY)
+
+
+@denied(Code.APPROVAL_INVALID)
 def approval_twice_by_one() -> Vector:
     # V-41
     """Both approvals are by one key."""
@@ -265,6 +279,12 @@ def approval_by_the_runtime() -> Vector:
     # V-41
     """The runtime approved what it carries out itself."""
     return _with_approver("runtime")
+
+
+def _under(iss: str) -> Vector:
+    """Return the vector of an approval under a name that trust names as an approver's."""
+    made = scene.build(consents=[Consent(iss=iss)])
+    return vector(made.bundle, scene.trust(made.log).replace('iss = "urn:exequatur:approver"', f'iss = "{iss}"'))
 
 
 def _with_approver(name: str) -> Vector:

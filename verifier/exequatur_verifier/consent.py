@@ -77,12 +77,14 @@ def _approvers(case: Case, authorization: Statement, request: Beside | None) -> 
         return
     asked = request_of(case, authorization, request, Code.APPROVAL_INVALID)
     concerned = {asked.key_id, authorization.key_id, holder_of(authorization, Code.APPROVAL_INVALID).thumbprint}
+    # One party may have several keys, but speaks under one name.
+    parties = {asked.claims.iss, authorization.claims.iss}
     for approval in wanted:
         beside = case.approvals.get(approval)
         if beside is None:
             raise Denial(Code.APPROVAL_MISSING, f"the approval {approval.hex()} is not in the bundle")
         approver = _check(case, beside, authorization)
-        if approver in concerned:
+        if approver in concerned or beside.statement.claims.iss in parties:
             raise Denial(
                 Code.APPROVAL_INVALID, f"{approval.hex()} is by one who asked for this, decided it or carries it out"
             )
