@@ -10,7 +10,10 @@ from tests.support import world
 from tests.support.governed import Consent, Grant, status_list
 from tests.support.world import NOW
 from tests.vectors.form import Vector
-from tests.vectors.valid import valid, vector
+from tests.vectors.valid import VALID, valid, vector
+
+# All that is admitted is registered once this module has been imported.
+__all__ = ["LISTED", "NEEDED", "VALID", "governed", "remembering", "sound", "two_of"]
 
 NEEDED = "[approvals]\nrequired = { 'process.exec' = 1 }\n"
 LISTED = "[status]\nrequired = ['process.exec']\n"
