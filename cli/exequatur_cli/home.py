@@ -36,7 +36,7 @@ from exequatur_verifier.records import Kind
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Statement
 from exequatur_verifier.trust import Trust
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 from . import settings
 from .settings import Settings
@@ -90,6 +90,10 @@ class Home:
     def signer(self, role: str) -> Signer:
         """Return the signer of a role; raise ``KeyFileError``."""
         return signer.load_key(self.path / "keys" / f"{role}.pem", self._passphrase)
+
+    def load_key(self, path: Path) -> Signer:
+        """Return the signer of another key file under the home's passphrase; raise ``KeyFileError``."""
+        return signer.load_key(path, self._passphrase)
 
     def create_key(self, role: str, algorithm: Algorithm) -> Signer:
         """Make the key of a role, which has none yet, and return its signer; raise ``KeyFileError``."""

@@ -27,6 +27,10 @@ class EndorsementError(ExequaturError):
     """A signature on a policy record that would count for nothing."""
 
 
+class EpochTakenError(ExequaturError):
+    """Another record has become the next epoch, so this one was published by nobody."""
+
+
 class Epoch(NamedTuple):
     """An epoch of a set: its record, the endorsements that count at a time, and who then stands behind it.
 
@@ -76,12 +80,6 @@ def in_force(records: Iterable[Statement], name: str, now: int, trust: PolicyTru
             "less than trust asks for: endorsements have expired; endorse it again, or publish the next epoch"
         )
     return found
-
-
-def newest(records: Iterable[Statement], name: str) -> Statement | None:
-    """Return the record of the highest epoch of a set, in force or not; the next one links it."""
-    found = epochs(records, name, 0)
-    return found[0].statement if found else None
 
 
 def endorse(policy: Statement, signer: Signer, *, iss: str, now: int, exp: int, unique: bytes) -> bytes:

@@ -24,7 +24,7 @@ Code = Literal["REFUSED", "UNREACHABLE", "OVERRULED", "SHADOWED", "BROAD", "NO_I
 Level = Literal["error", "warning"]
 
 _ERRORS: Final = ("REFUSED", "UNREACHABLE")
-_ANY: Final = {"principal": "any principal", "action": "any action", "resource": "any resource"}
+_ANY: Final = {"principal": "any principal", "action": "any action", "resource": "any resource in any context"}
 
 
 class Finding(NamedTuple):
