@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from exequatur_issuer.content import ContentDamagedError, ContentMissingError, ContentStore
-from exequatur_issuer.policyset import PolicySet, PolicySetError
 from exequatur_issuer.epochs import NoPolicyError, in_force
+from exequatur_issuer.policyset import PolicySet, PolicySetError
 from exequatur_issuer.publish import load, load_in_force, publish
 from exequatur_verifier import statement
 from exequatur_verifier.errors import MalformedError
