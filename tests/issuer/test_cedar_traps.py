@@ -80,7 +80,7 @@ def test_a_forbid_about_an_entity_that_is_not_there_does_not_apply() -> None:
     assert ask(PERMIT + unguarded, {}).code == "POLICY_ERROR"
     # A guard asks in vain of an entity that nothing is known of; that is no error, and no answer to rely on.
     assert ask(PERMIT + forbid, {}).outcome == "allow"
-    boss = [
+    boss: list[dict[str, Any]] = [
         {"uid": {"type": "Requester", "id": "r"}, "attrs": {"level": 1, "boss": {"type": "Requester", "id": "b"}}},
         {"uid": {"type": "Requester", "id": "b"}, "attrs": {"level": 1}, "parents": [{"type": "Group", "id": "bad"}]},
         {"uid": {"type": "Group", "id": "bad"}, "attrs": {}},

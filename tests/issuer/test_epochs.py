@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_until_then_the_former_stays(content: ContentStore) -> None:
     assert number(records, trust=None) == 2
 
 
-def _forged(policy: Statement, **changed: object) -> Statement:
+def _forged(policy: Statement, **changed: Any) -> Statement:
     record = Approval((Link("policy", policy.id),), policy.id, "policy", 0)._replace(**changed)
     return statement.parse(statement.sign(record, Claims("urn:o", SET, NOW, bytes(16), exp=NOW + 1000), SECOND))
 

@@ -1,6 +1,8 @@
 """What is said of a policy set that loads, and that nothing is said without proof."""
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +12,7 @@ from exequatur_issuer.lint import Finding
 from exequatur_issuer.policyset import PolicySetError
 from exequatur_issuer.publish import load_set, publish
 from tests.airline.corpus import POLICY
+from tests.data import ROOT
 from tests.issuer.house import NOW, SET, starter, with_rules
 from tests.support import world
 
@@ -163,3 +166,11 @@ def test_a_set_with_an_unreachable_policy_is_not_signed(tmp_path: Path) -> None:
         )
     assert caught.value.line == 2
     assert not (tmp_path / "content").exists()
+
+
+def test_findings_are_those_that_the_specification_lists() -> None:
+    listed = re.findall(
+        r"^\| `([A-Z_]+)` \| (error|warning) \|", (ROOT / "specs" / "09-authority.md").read_text(), re.MULTILINE
+    )
+    made = [Finding(code, None, "f", 0, "", "") for code in get_args(lint.Code)]
+    assert listed == [(finding.code, finding.level) for finding in made]
