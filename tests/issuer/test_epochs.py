@@ -10,13 +10,16 @@ from exequatur_issuer.content import ContentStore
 from exequatur_issuer.epochs import EndorsementError, Epoch, NoPolicyError, endorse, epochs, in_force
 from exequatur_issuer.log import Refusal
 from exequatur_issuer.publish import load_in_force, parts, publish
-from exequatur_verifier import statement
+from exequatur_verifier import bundle, receipt, statement
+from exequatur_verifier.bundle import Element, Position
 from exequatur_verifier.errors import MalformedError
+from exequatur_verifier.memory import Clock
 from exequatur_verifier.records import Approval, Kind, Link, Policy
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Claims, Statement
 from exequatur_verifier.trust import PolicyTrust
-from tests.issuer.house import NOW, SET, starter
+from exequatur_verifier.verify import verify
+from tests.issuer.house import NOW, SET, House, starter
 from tests.issuer.ledger import OWNER, MemoryLog, RealLog
 from tests.support import world
 
@@ -235,3 +238,26 @@ def test_a_log_in_memory_holds_both(content: ContentStore) -> None:
     log.register([policy.entry])
     log.register([endorsed(policy).entry])
     assert number(log.statements()) == 1
+
+
+def test_the_kernel_counts_the_same_endorsement(house: House) -> None:
+    #
+    approval = endorsed(house.policy.statement)
+    house.log.register([approval.entry])
+    issued = house.issue(house.asked())
+    trust = house.trust()._replace(policy=TRUST)
+
+    def verdict(data: bytes) -> str | None:
+        found = verify(data, world.COMMAND, world.FACTS, trust, None, (), Clock(NOW))
+        return None if found.code is None else found.code.name
+
+    assert verdict(issued.bundle) == "POLICY_UNTRUSTED"
+    presented = bundle.decode(issued.bundle)
+    artifact, (receipt_bytes,) = statement.parse_transparent(presented.artifact)
+    size = receipt.parse(receipt_bytes).inclusion.size
+    index = house.log.find(approval.id)
+    assert index is not None
+    position = Position(index, tuple(house.log.inclusion_path(index, size)))
+    stapled = presented._replace(approvals=(Element(approval.entry, {house.log.origin: position}),))
+    assert artifact.kind is Kind.AUTHORIZATION
+    assert verdict(bundle.encode(stapled)) is None
