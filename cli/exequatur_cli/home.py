@@ -44,7 +44,7 @@ from .wiring import AuthorityLog, GateLog
 
 # The types of action that a home's requester may ask for; what is permitted is policy's to say.
 ACTIONS: Final = ("http.request", "mcp.tool", "process.exec", "python.call")
-ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "requester", "runtime")
+ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "requester", "approver", "runtime")
 
 
 class HomeMissingError(FileNotFoundError):

@@ -104,6 +104,20 @@ k = 1                             # from how many of the logs above
 
 [policy]
 owners = ["{spell("owner")}"]
+{_approvers(home)}"""
+
+
+def _approvers(home: Home) -> str:
+    """Return whose approvals a runtime of this home counts."""
+    approver = home.settings.approver
+    if approver is None:
+        return ""
+    key = settings.text_of(home.signer("approver").public_key)
+    return f"""
+[[approvers]]
+iss = "{approver.iss}"
+keys = ["{key}"]
+actions = [{_quoted(ACTIONS)}]
 """
 
 

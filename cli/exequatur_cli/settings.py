@@ -7,6 +7,7 @@
     [authority]   iss                       # each role's name, as it is enrolled in the log
     [owner]       iss
     [requester]   iss
+    [approver]    iss                       # not in every home: who approves here
     [runtimes.NAME]   id, key               # the runtimes that artifacts are issued for
 """
 
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     owner: Role
     requester: Role
     runtimes: Mapping[str, RuntimeEntry]
+    approver: Role | None = None
 
 
 def _key(value: Any) -> PublicKey:
@@ -59,6 +61,7 @@ _SETTINGS: Final = record(
     owner=_ROLE,
     requester=_ROLE,
     runtimes=shape.mapping(record(RuntimeEntry, id=shape.text, key=_key)),
+    approver=shape.Optional(_ROLE),
 )
 
 
@@ -72,10 +75,11 @@ def read(path: Path) -> Settings:
 
 def format(settings: Settings) -> str:
     """Return the file that ``read`` reads as these settings."""
+    roles = {role: getattr(settings, role) for role in ("authority", "owner", "requester", "approver")}
     lines = [
         f'disclosure = "{settings.disclosure}"',
         f'policy_set = "{settings.policy_set}"',
-        *(f'\n[{role}]\niss = "{getattr(settings, role).iss}"' for role in ("authority", "owner", "requester")),
+        *(f'\n[{role}]\niss = "{named.iss}"' for role, named in roles.items() if named is not None),
         *(
             f'\n[runtimes.{name}]\nid = "{entry.id}"\nkey = "{text_of(entry.key)}"'
             for name, entry in settings.runtimes.items()

@@ -1,14 +1,15 @@
 """Answering: the decision on a request and the artifact it leads to, signed and kept before it is sent (specs/09 §7).
 
-The first answer to a request stands. Asked again, at another time or by another process, the answerer returns
-the bytes that it kept; and what replay will need is in the content store before the decision can be in a log.
+The first answer to a request stands, but for one that waits for approvals: once they have come, it is decided again.
+Asked again, at another time or by another process, the answerer returns the bytes that it kept; and what replay will
+need is in the content store before the decision can be in a log.
 """
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from exequatur_verifier import action, statement
-from exequatur_verifier.records import Kind
+from exequatur_verifier.records import Decision, Kind
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Statement
 
@@ -33,6 +34,7 @@ class Answerer:
         self.iss: Final = iss
         self.policy: Final = policy
         self._signer = signer
+        self._key = signer.public_key.thumbprint
         self._content = content
         self._journal = journal
 
@@ -44,12 +46,21 @@ class Answerer:
         answers = {case.request.id: self._answered(case.request.id) for case in cases}
         contents: list[bytes] = []
         fresh: dict[bytes, Answer] = {}
+        former: dict[bytes, Signed] = {}
         for case in cases:
-            if answers[case.request.id] is None and case.request.id not in fresh:
-                fresh[case.request.id] = self._decide(case, now, contents)
+            name, standing = case.request.id, answers[case.request.id]
+            if name in fresh:
+                continue
+            if standing is None:
+                fresh[name] = self._decide(case, now, contents)
+            elif is_pending(standing) and case.approvals:
+                again = self._decide(case, now, contents)
+                # Approvals that do not suffice change nothing.
+                if not is_pending(again):
+                    fresh[name], former[name] = again, _bytes_of(standing)
         if fresh:
             self._content.put_many(contents)
-            kept = self._journal.keep({request: _bytes_of(answer) for request, answer in fresh.items()})
+            kept = self._journal.keep({request: _bytes_of(answer) for request, answer in fresh.items()}, former)
             for request, answer in fresh.items():
                 # Another process may have answered meanwhile; the first answer stands.
                 answers[request] = answer if kept[request] == _bytes_of(answer) else _parse(kept[request])
@@ -61,8 +72,10 @@ class Answerer:
 
     def _decide(self, case: Case, now: int, contents: list[bytes]) -> Answer:
         """Return the signed answer to a request; append what has to be stored for it to ``contents``."""
-        asked, request = case
-        decided = decide(request, asked.salt, asked.descriptor, self.policy, now)
+        asked, request, _ = case
+        # An authority's own consent to what it decides counts for nothing.
+        others = [item for item in case.approvals if item.key_id != self._key and item.claims.iss != self.iss]
+        decided = decide(request, asked.salt, asked.descriptor, self.policy, now, others)
         claims = make_claims(Kind.DECISION, request, now, self.iss)
         decision = statement.parse(statement.sign(decided.record, claims, self._signer))
         contents.append(action.preimage(action.ACTION_TAG, asked.salt, action.encode(asked.descriptor)))
@@ -70,10 +83,18 @@ class Answerer:
             return Answer(decision, None)
         terms = make_terms(asked, decided.obligations)
         contents.append(action.preimage(action.TERMS_TAG, asked.salt, terms))
+        linked = {link.id for link in decided.record.links if link.relation == "approval"}
+        given = [item for item in others if item.id in linked]
         record, claims = make_authorization(
-            asked, request, decision.id, self.policy, decided.obligations, now, self.iss
+            asked, request, decision, self.policy, decided.obligations, given, now, self.iss
         )
         return Answer(decision, statement.parse(statement.sign(record, claims, self._signer)))
+
+
+def is_pending(answer: Answer) -> bool:
+    """Say whether an answer waits for approvals."""
+    record = answer.decision.record
+    return isinstance(record, Decision) and record.outcome == "needs-approval"
 
 
 def _bytes_of(answer: Answer) -> Signed:

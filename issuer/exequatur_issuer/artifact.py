@@ -5,6 +5,7 @@ permits say (five minutes and one use where they are silent), what the request a
 authority's caller passes. Ids derive from the request and the time, so the same answer has the same bytes.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -13,6 +14,7 @@ from exequatur_verifier.constraints import Terms
 from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request
 from exequatur_verifier.statement import Claims, Statement
 
+from .approvals import expires_within, uses_within
 from .asked import Asked
 from .decide import InForce
 from .obligations import Obligations
@@ -27,24 +29,37 @@ def make_terms(asked: Asked, obligations: Obligations) -> bytes:
 
 
 def make_authorization(
-    asked: Asked, request: Statement, decision: bytes, policy: InForce, obligations: Obligations, now: int, iss: str
+    asked: Asked,
+    request: Statement,
+    decision: Statement,
+    policy: InForce,
+    obligations: Obligations,
+    approvals: Sequence[Statement],
+    now: int,
+    iss: str,
 ) -> tuple[Authorization, Claims]:
-    """Return the artifact's record and claims. ``decision`` is the record id of the decision that allows it."""
+    """Return the artifact's record and claims. ``decision`` allows it, and links these ``approvals``."""
     record = request.record
     assert isinstance(record, Request)
     ttl = _least(obligations.ttl or DEFAULT_TTL, record.ttl, asked.ttl)
     committed = action.commitment(action.TERMS_TAG, asked.salt, make_terms(asked, obligations))
     authorization = Authorization(
-        links=(Link("request", request.id), Link("decision", decision), Link("policy", policy.statement.id)),
+        links=(
+            Link("request", request.id),
+            Link("decision", decision.id),
+            Link("policy", policy.statement.id),
+            *(Link("approval", approval.id) for approval in approvals),
+        ),
         form="action",
         mode="enforce",
         action=Action(*record.action),
         terms=committed,
-        uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses),
+        uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses, uses_within(approvals)),
         epoch=Epoch(policy.record.set, policy.record.epoch),
+        approvals=obligations.approvals or None,
     )
     claims = make_claims(Kind.AUTHORIZATION, request, now, iss)._replace(
-        aud=asked.runtime.id, nbf=now, exp=now + ttl, cnf=asked.runtime.key
+        aud=asked.runtime.id, nbf=now, exp=_least(now + ttl, expires_within(approvals)), cnf=asked.runtime.key
     )
     return authorization, claims
 

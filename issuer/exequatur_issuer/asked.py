@@ -45,19 +45,25 @@ class Asked(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """No artifact: a code, what happened, the id of the logged decision if there is one, and sentences that say why."""
+    """No artifact: a code, what happened, the id of the logged decision if there is one, and sentences that say why.
+
+    ``approvals`` is how many approvals of the request ``request`` are needed, where that is what is missing.
+    """
 
     code: str
     detail: str
     decision: bytes | None = None
     explanation: tuple[str, ...] = ()
+    request: bytes | None = None
+    approvals: int = 0
 
 
 class Case(NamedTuple):
-    """A request whose descriptor is the one it commits to."""
+    """A request whose descriptor is the one it commits to, and the approvals of it that the log holds."""
 
     asked: Asked
     request: Statement
+    approvals: tuple[Statement, ...] = ()
 
 
 def open_asked(asked: Asked) -> Case | Refused:

@@ -10,7 +10,7 @@ guesses an action could confirm the guess from the log. The words of the engine 
 so they are logged only if the request itself is laid open there; who asked is told them in any case.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from exequatur_verifier import action
@@ -19,6 +19,7 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Link, Policy, Request
 from exequatur_verifier.statement import Statement
 
+from .approvals import usable
 from .engine import Answer, PolicyEngine, Query, refuse
 from .mapping import MappingError, build_query
 from .obligations import ObligationError, Obligations, collect
@@ -78,16 +79,25 @@ def open_request(request: Statement, salt: bytes, descriptor: Descriptor) -> Req
     return record
 
 
-def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InForce, now: int) -> Decided:
+def decide(
+    request: Statement,
+    salt: bytes,
+    descriptor: Descriptor,
+    policy: InForce,
+    now: int,
+    approvals: Sequence[Statement] = (),
+) -> Decided:
     """Return what the policy in force says of a request at ``now`` (unix seconds).
 
     ``salt`` and ``descriptor`` are what ``open_request`` accepted for this request. Obligations come with an allow, and
-    with "needs-approval", which policies that allow turn into when they ask for approvals.
+    with "needs-approval", which policies that allow turn into when they ask for approvals. ``approvals`` are what the
+    log holds for this request; as many as are asked for turn that into an allow again, and the decision links them.
     """
     record = request.record
     assert isinstance(record, Request)
     answer, query = _ask(request.claims.iss, record, descriptor, policy, now)
     obligations: Obligations | None = None
+    given: tuple[Statement, ...] = ()
     if answer.allowed:
         try:
             obligations = collect(answer.determining)
@@ -97,9 +107,14 @@ def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InFo
     if obligations is not None:
         wanted = max(obligations.approvals, policy.record.approvals)
         obligations = obligations._replace(approvals=wanted)
-        outcome = "needs-approval" if wanted else "allow"
+        given = usable(request, approvals, now)[:wanted]
+        outcome = "allow" if len(given) == wanted else "needs-approval"
     decision = Decision(
-        links=(Link("request", request.id), Link("policy", policy.statement.id)),
+        links=(
+            Link("request", request.id),
+            Link("policy", policy.statement.id),
+            *(Link("approval", approval.id) for approval in (given if outcome == "allow" else ())),
+        ),
         outcome=outcome,
         reasons=answer.policy_ids,
         errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),

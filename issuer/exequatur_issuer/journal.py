@@ -66,15 +66,29 @@ class Journal:
             ).fetchone()
         return None if row is None else Signed(*row)
 
-    def keep(self, answers: Mapping[bytes, Signed]) -> dict[bytes, Signed]:
-        """Keep answers by the record ids of their requests; return what stands for each, on the disk."""
+    def keep(self, answers: Mapping[bytes, Signed], former: Mapping[bytes, Signed] = {}) -> dict[bytes, Signed]:
+        """Keep answers by the record ids of their requests; return what stands for each, on the disk.
+
+        ``former`` has answers without an artifact that these take the place of, if they still stand.
+        """
         with self._reported(), self._transaction():
+            self._connection.executemany(
+                "DELETE FROM answers WHERE request = ? AND decision = ? AND artifact IS NULL",
+                [(request, signed.decision) for request, signed in former.items()],
+            )
             self._connection.executemany(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)",
                 [(request, *signed) for request, signed in answers.items()],
             )
             stand = {request: self.find(request) for request in answers}
         return {request: signed for request, signed in stand.items() if signed is not None}
+
+    def undecided(self) -> dict[bytes, bytes]:
+        """Return the decisions that led to no artifact, by the record ids of their requests, the newest last."""
+        with self._reported():
+            # WITHOUT ROWID: there is no order of insertion, and the decisions carry their times.
+            rows = self._connection.execute("SELECT request, decision FROM answers WHERE artifact IS NULL").fetchall()
+        return dict(rows)
 
     def heads(self, origin: str, runtime: str) -> list[Head]:
         """Return the last heads of a log that authorizations for a runtime rest on, the smallest first."""

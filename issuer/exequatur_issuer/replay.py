@@ -35,6 +35,7 @@ class Case(NamedTuple):
     decision: bytes
     request: bytes | None
     policy: bytes | None
+    approvals: tuple[bytes | None, ...] = ()
 
 
 class Replayed(NamedTuple):
@@ -55,8 +56,9 @@ def collect(statements: Iterable[Statement], find: Callable[[bytes], bytes | Non
     for item in statements:
         if isinstance(item.record, Decision):
             named = {link.relation: link.id for link in item.record.links}
-            linked = [find(named[relation]) if relation in named else None for relation in ("request", "policy")]
-            yield Case(item.entry, *linked)
+            request, policy = (find(named[name]) if name in named else None for name in ("request", "policy"))
+            approvals = tuple(find(link.id) for link in item.record.links if link.relation == "approval")
+            yield Case(item.entry, request, policy, approvals)
 
 
 def replay(cases: Sequence[Case], directory: Path) -> list[Replayed]:
@@ -77,23 +79,30 @@ def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
         raise MalformedError(f"a {decision.kind.value} record is no decision")
     if case.request is None or case.policy is None:
         return Replayed(decision.id, "not-replayable", "its request or its policy is not in the log")
+    logged = [item for item in case.approvals if item is not None]
+    if len(logged) != len(case.approvals):
+        return Replayed(decision.id, "not-replayable", "an approval of it is not in the log")
     try:
+        approvals = [statement.parse(item) for item in logged]
         policy = _load(case.policy, directory)
         used = Engine(policy.engine.name, policy.engine.version)
         if record.engine != used:
             detail = f"decided by {' '.join(record.engine)}, and this is {' '.join(used)}"
             return Replayed(decision.id, "not-replayable", detail)
         request = statement.parse(case.request)
-        salt, descriptor = _open(request, content)
+        salt, descriptor = opened(request, content)
     except ContentError as error:
         return Replayed(decision.id, "not-replayable", str(error), digest=error.digest)
     except ExequaturError as error:
         return Replayed(decision.id, "not-replayable", f"what it rested on cannot be used: {error}")
-    return _compare(decision.id, record, decide(request, salt, descriptor, policy, record.now).record)
+    return _compare(decision.id, record, decide(request, salt, descriptor, policy, record.now, approvals).record)
 
 
-def _open(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor]:
-    """Return salt and descriptor behind a request: disclosed in it, or from the store."""
+def opened(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor]:
+    """Return salt and descriptor behind a request: disclosed in it, or from the store.
+
+    Raises ``ContentError`` for one that was erased, and ``MalformedError`` for another kind of statement.
+    """
     record = request.record
     if not isinstance(record, Request):
         raise MalformedError(f"a {request.kind.value} record is no request")
