@@ -195,8 +195,11 @@ class Authority:
         # Made earlier and under another policy, a decision is explained by what it names and nothing more.
         why = explain(again.answer) if again.record == record else tuple(f"policy {name}" for name in record.reasons)
         if record.outcome == "needs-approval":
-            detail = "policy asks for approvals, which this version cannot collect; a later version will"
-            return Refused("UNSUPPORTED", detail, decision.id, why)
+            wanted = 0 if again.obligations is None else again.obligations.approvals
+            detail = (
+                f"policy permits this with {wanted or 'more'} approvals, and {len(case.approvals)} stand in the log"
+            )
+            return Refused("APPROVAL_MISSING", detail, decision.id, why, case.request.id, wanted)
         assert record.code is not None
         return Refused(record.code, _DENIED[record.code], decision.id, why)
 

@@ -24,6 +24,7 @@ from .content import ContentStore
 from .decide import Decided, InForce
 from .policyset import PolicySet
 from .rehearsal import Question, decide_on
+from .replay import opened
 
 _RULE: Final = ("effect", "principal", "action", "resource", "conditions")
 
