@@ -18,6 +18,7 @@ from .asked import Case
 from .content import ContentStore
 from .decide import InForce, decide
 from .journal import Journal, Signed
+from .revoke import StatusLists
 
 
 class Answer(NamedTuple):
@@ -30,8 +31,18 @@ class Answer(NamedTuple):
 class Answerer:
     """An authority's key and stores, and the policy it decides under."""
 
-    def __init__(self, *, iss: str, signer: Signer, content: ContentStore, journal: Journal, policy: InForce) -> None:
+    def __init__(
+        self,
+        *,
+        iss: str,
+        signer: Signer,
+        content: ContentStore,
+        journal: Journal,
+        policy: InForce,
+        status: StatusLists | None = None,
+    ) -> None:
         self.iss: Final = iss
+        self._status = status
         self.policy: Final = policy
         self._signer = signer
         self._key = signer.public_key.thumbprint
@@ -66,15 +77,23 @@ class Answerer:
                 answers[request] = answer if kept[request] == _bytes_of(answer) else _parse(kept[request])
         return {request: answer for request, answer in answers.items() if answer is not None}
 
+    def asks_consent(self, request: bytes) -> bool:
+        """Say whether the answer that stands for a request waits for approvals, or rests on them."""
+        standing = self._answered(request)
+        if standing is None:
+            return False
+        rests = any(link.relation == "approval" for link in standing.decision.record.links)
+        return rests or is_pending(standing)
+
     def _answered(self, request: bytes) -> Answer | None:
         signed = self._journal.find(request)
         return None if signed is None else _parse(signed)
 
     def _decide(self, case: Case, now: int, contents: list[bytes]) -> Answer:
         """Return the signed answer to a request; append what has to be stored for it to ``contents``."""
-        asked, request, _ = case
+        asked, request, leaf_index, approvals = case
         # An authority's own consent to what it decides counts for nothing.
-        others = [item for item in case.approvals if item.key_id != self._key and item.claims.iss != self.iss]
+        others = [item for item in approvals if item.key_id != self._key and item.claims.iss != self.iss]
         decided = decide(request, asked.salt, asked.descriptor, self.policy, now, others)
         claims = make_claims(Kind.DECISION, request, now, self.iss)
         decision = statement.parse(statement.sign(decided.record, claims, self._signer))
@@ -85,8 +104,9 @@ class Answerer:
         contents.append(action.preimage(action.TERMS_TAG, asked.salt, terms))
         linked = {link.id for link in decided.record.links if link.relation == "approval"}
         given = [item for item in others if item.id in linked]
+        status = None if self._status is None else self._status.assign(leaf_index)
         record, claims = make_authorization(
-            asked, request, decision, self.policy, decided.obligations, given, now, self.iss
+            asked, request, decision, self.policy, decided.obligations, given, now, self.iss, status
         )
         return Answer(decision, statement.parse(statement.sign(record, claims, self._signer)))
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from exequatur_verifier import action, constraints
 from exequatur_verifier.constraints import Terms
-from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request
+from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request, StatusEntry
 from exequatur_verifier.statement import Claims, Statement
 
 from .approvals import expires_within, uses_within
@@ -37,8 +37,12 @@ def make_authorization(
     approvals: Sequence[Statement],
     now: int,
     iss: str,
+    status: StatusEntry | None = None,
 ) -> tuple[Authorization, Claims]:
-    """Return the artifact's record and claims. ``decision`` allows it, and links these ``approvals``."""
+    """Return the artifact's record and claims. ``decision`` allows it, and links these ``approvals``.
+
+    ``status`` is its place in a status list, ``None`` where the authority has none.
+    """
     record = request.record
     assert isinstance(record, Request)
     ttl = _least(obligations.ttl or DEFAULT_TTL, record.ttl, asked.ttl)
@@ -57,6 +61,7 @@ def make_authorization(
         uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses, uses_within(approvals)),
         epoch=Epoch(policy.record.set, policy.record.epoch),
         approvals=obligations.approvals or None,
+        status=status,
     )
     claims = make_claims(Kind.AUTHORIZATION, request, now, iss)._replace(
         aud=asked.runtime.id, nbf=now, exp=_least(now + ttl, expires_within(approvals)), cnf=asked.runtime.key

@@ -59,10 +59,11 @@ class Refused(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A request whose descriptor is the one it commits to, and the approvals of it that the log holds."""
+    """A request whose descriptor is the one it commits to; where it stands, once it is logged, and approvals of it."""
 
     asked: Asked
     request: Statement
+    leaf_index: int = -1
     approvals: tuple[Statement, ...] = ()
 
 
