@@ -1,9 +1,11 @@
 """Entries: a registered statement with the columns that it is found by, all of them derived from its bytes.
 
 A record may belong to one *series*, in which it has a number: a policy record to its set (by epoch), a status
-list to its URN (by version), a runtime record to its signer (by ``seq``), an enrolment to the key it enrols
-and a registration policy or the log's own keys to the log (all by index). The newest record of a series is what
-registration decides by.
+list to its URN (by version), a runtime record to its signer (by ``seq``), an approval to its signer and what it
+approves, an enrolment to the key it enrols and a registration policy or the log's own keys to the log (all by index).
+What is authorized under a grant belongs to the grant, and its number is how many uses of it are taken with that: the
+one column that also follows from earlier entries. The newest record of a series is what registration decides by, and
+of approvals the oldest.
 """
 
 from collections.abc import Mapping
@@ -13,7 +15,16 @@ from typing import Any, NamedTuple
 from exequatur_verifier import cbor
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.keys import Algorithm, PublicKey
-from exequatur_verifier.records import Authorization, Enforcement, Enrolment, Outcome, Policy, Status, Verification
+from exequatur_verifier.records import (
+    Approval,
+    Authorization,
+    Enforcement,
+    Enrolment,
+    Outcome,
+    Policy,
+    Status,
+    Verification,
+)
 from exequatur_verifier.statement import Statement
 
 REGISTRATION_SERIES = "registration"
@@ -54,9 +65,12 @@ class Registered(NamedTuple):
     fresh: bool
 
 
-def entry_of(statement: Statement, leaf_hash: bytes, index: int, head_size: int) -> Entry:
-    """Return the row for a statement that is registered at ``index``."""
-    series, number = series_of(statement, index)
+def entry_of(statement: Statement, leaf_hash: bytes, index: int, head_size: int, delegated: int = 0) -> Entry:
+    """Return the row for a statement that is registered at ``index``.
+
+    ``delegated`` is how many uses of the grant above it are taken already.
+    """
+    series, number = series_of(statement, index, delegated)
     claims = statement.claims
     return Entry(
         index,
@@ -74,7 +88,7 @@ def entry_of(statement: Statement, leaf_hash: bytes, index: int, head_size: int)
     )
 
 
-def series_of(statement: Statement, index: int) -> tuple[str | None, int | None]:
+def series_of(statement: Statement, index: int, delegated: int) -> tuple[str | None, int | None]:
     """Return the series that a record belongs to and its number in it."""
     match statement.record:
         case Verification(seq=seq) | Outcome(seq=seq) | Enforcement(seq=seq):
@@ -82,7 +96,14 @@ def series_of(statement: Statement, index: int) -> tuple[str | None, int | None]
         case Policy(set=name, epoch=epoch):
             return policy_series(name), epoch
         case Status(list=name, version=version):
-            return f"status {name}", version
+            return status_series(name), version
+        case Approval(links=(link, *_)):
+            return approval_series(statement.key_id, link.id), index
+        case Authorization(links=links, uses=uses):
+            for link in links:
+                if link.relation == "parent":
+                    return grant_series(link.id), delegated + uses
+            return None, None
         case Enrolment(form="key", key=Mapping() as parameters):
             return key_series(thumbprint(parameters)), index
         case Enrolment(form="log-keys"):
@@ -101,6 +122,21 @@ def runtime_series(key_id: bytes) -> str:
 def policy_series(name: str) -> str:
     """Return the series of a policy set."""
     return f"policy {name}"
+
+
+def status_series(name: str) -> str:
+    """Return the series of a status list."""
+    return f"status {name}"
+
+
+def approval_series(signer: bytes, target: bytes) -> str:
+    """Return the series of the approvals that a key gave to one request or policy record: there is one at most."""
+    return f"approval {target.hex()} {signer.hex()}"
+
+
+def grant_series(grant: bytes) -> str:
+    """Return the series of what is authorized under a grant, numbered by the uses that are taken of it."""
+    return f"grant {grant.hex()}"
 
 
 def key_series(key_id: bytes) -> str:

@@ -3,7 +3,19 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, tuple_, values
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    values,
+)
 
 from exequatur_log.entry import Entry, NamedKey
 from exequatur_log.head import SignedHead, WitnessedHead
@@ -23,14 +35,21 @@ _witnessed: Final = schema.witnessed.c
 _ENTRIES: Final = select(schema.entries)
 
 
-def _newest(series: list[str]) -> Select[Any]:
-    last = (
-        select(_entry.series, func.max(_entry.number).label("number"))
+def _outermost(series: list[str], number: ColumnElement[int]) -> Select[Any]:
+    found = (
+        select(_entry.series, number.label("number"))
         .where(_entry.series.in_(series))
         .group_by(_entry.series)
         .subquery()
     )
-    return _ENTRIES.join(last, and_(_entry.series == last.c.series, _entry.number == last.c.number))
+    return _ENTRIES.join(found, and_(_entry.series == found.c.series, _entry.number == found.c.number))
+
+
+def _issued(subjects: list[str]) -> Select[Any]:
+    # An expression is in no index: SQLite, which knows of no subject how many records it has, would else walk all
+    # authorizations of the log.
+    kind = _entry.kind.op("||")(literal_column("''"))
+    return _ENTRIES.where(_entry.sub.in_(subjects), kind == literal_column("'authorization'"))
 
 
 def _at(table: Table, names: tuple[str, str], places: list[tuple[Any, Any]]) -> Select[Any]:
@@ -60,7 +79,9 @@ _FROZEN: Final = ListQuery(
     ),
     0,
 )
-_NEWEST: Final = ListQuery(_newest, "")
+_NEWEST: Final = ListQuery(lambda series: _outermost(series, func.max(_entry.number)), "")
+_OLDEST: Final = ListQuery(lambda series: _outermost(series, func.min(_entry.number)), "")
+_ISSUED: Final = ListQuery(_issued, "")
 _SERIES: Final = Query(_ENTRIES.where(_entry.series == bindparam("series")).order_by(_entry.number))
 _LAST: Final = Query(select(func.max(_entry.number)).where(_entry.series == bindparam("series")))
 _WIDTH: Final = Query(select(func.max(_entry.leaf_index)))
@@ -139,6 +160,16 @@ async def frozen_at(connection: Connection, indices: Collection[int]) -> list[tu
 async def newest(connection: Connection, series: Collection[str]) -> list[Entry]:
     """Return the entry with the largest number of each of these series, as far as they have one."""
     return [Entry(*row) for row in await _NEWEST.all(connection, series)]
+
+
+async def oldest(connection: Connection, series: Collection[str]) -> list[Entry]:
+    """Return the entry with the smallest number of each of these series, as far as they have one."""
+    return [Entry(*row) for row in await _OLDEST.all(connection, series)]
+
+
+async def issued(connection: Connection, subjects: Collection[str]) -> list[Entry]:
+    """Return the authorizations of these subjects, for which the index is walked over all their records."""
+    return [Entry(*row) for row in await _ISSUED.all(connection, subjects)]
 
 
 async def series(connection: Connection, name: str) -> list[Entry]:
