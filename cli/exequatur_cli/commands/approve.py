@@ -18,8 +18,6 @@ from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.records import Decision, Kind, Request
 from exequatur_verifier.statement import Statement
 
-_TTL = 600
-
 
 class Pending(NamedTuple):
     """A request that waits, the decision that says so, and the approvals that stand by now."""
@@ -33,7 +31,7 @@ class Pending(NamedTuple):
 @click.argument("request_id", type=RequestId(), required=False, metavar="[REQUEST]")
 @click.option("--scope", type=click.Choice(["once", "uses", "until"]), default="once", show_default=True)
 @click.option("--uses", type=click.IntRange(1), help="For so many executions, with --scope uses.")
-@click.option("--ttl", type=DURATION, default=_TTL, show_default="10m", help="How long the approval holds.")
+@click.option("--ttl", type=DURATION, default="10m", show_default=True, help="How long the approval holds.")
 @click.option("--key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Another approver's key.")
 @click.option("--iss", help="The name that key is enrolled under.")
 @click.option("--yes", is_flag=True, help="Sign without asking; what is signed is shown all the same.")
