@@ -37,6 +37,9 @@ from exequatur_verifier import statement
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import Kind
 from exequatur_verifier.signing import Signer
+from exequatur_verifier.statement import Statement
+from exequatur_verifier.trust import Trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 from . import settings
 from .settings import Settings
@@ -100,14 +103,14 @@ class Home:
         """Return the signer of a role; raise ``KeyFileError``, or what ``reference.open_signer`` raises."""
         source = self.sources.get(role)
         if source is None:
-            return self.load_file(role)
+            return self.load_key(self.path / "keys" / f"{role}.pem")
         if role not in self._signers:
             self._signers[role] = reference.open_signer(source, self.path, self._passphrase)
         return self._signers[role]
 
-    def load_file(self, role: str) -> Signer:
-        """Return the signer of a role's key file in ``keys/``; raise ``KeyFileError``."""
-        return signer.load_key(self.path / "keys" / f"{role}.pem", self._passphrase)
+    def load_key(self, path: Path) -> Signer:
+        """Return the signer of another key file under the home's passphrase; raise ``KeyFileError``."""
+        return signer.load_key(path, self._passphrase)
 
     def copy_key(self, role: str, target: Path, passphrase: bytes) -> None:
         """Write a role's key file to another, under another passphrase; raise ``KeyFileError``."""
@@ -178,13 +181,23 @@ class Home:
         logged = self.log.last_seq(runtime.signer.public_key.thumbprint) or 0
         return Gate(runtime, source=log, sink=log, logged_seq=logged)
 
+    @cached_property
+    def trust(self) -> Trust:
+        """What the home's own runtime believes; raise ``MalformedError``."""
+        return parse_trust((self.path / "trust.toml").read_bytes())
+
+    def policy_records(self) -> list[Statement]:
+        """Return every epoch of the home's policy set, and what further owners signed of them."""
+        name = self.settings.policy_set
+        return [
+            statement.parse(entry.statement)
+            for kind in (Kind.POLICY, Kind.APPROVAL)
+            for entry in self.log.find(sub=name, kind=kind, limit=1 << 20)
+        ]
+
     def policy_in_force(self, now: int) -> InForce:
         """Return the policy set that is in force at ``now``, loaded; raise ``NoPolicyError``."""
-        name = self.settings.policy_set
-        records = (
-            statement.parse(entry.statement) for entry in self.log.find(sub=name, kind=Kind.POLICY, limit=1 << 20)
-        )
-        return load_in_force(records, self.content, name, now)
+        return load_in_force(self.policy_records(), self.content, self.settings.policy_set, now, self.trust.policy)
 
 
 def open_home(named: Path | None, passphrase_file: Path | None = None, *, enforcing: bool = False) -> Home:

@@ -67,7 +67,7 @@ def _move(home: Home, target: Path, role: str, passphrase: bytes) -> PublicKey:
             raise HandOverError(f"there is no {original} to hand over; `exequatur keys list` says where the key is")
         home.copy_key(role, target, passphrase)
     key = load_key(target, passphrase).public_key
-    if original.exists() and home.load_file(role).public_key != key:
+    if original.exists() and home.load_key(original).public_key != key:
         raise HandOverError(f"{target} is another key than {original}; move the one that is wrong away, and try again")
     return key
 
