@@ -37,6 +37,7 @@ def main(directory: Path, path: Path, marker: Path, last: int) -> None:
     keys["authority"] = keys["authority"]._replace(signer=Mortal(keys["authority"].signer, marker, last))
     uids = frozenset((os.geteuid(),))
     with daemon.listening(path, uids) as listener:
+        print("at", path, flush=True)
         Daemon(keys, uids, Journal(directory / "journal")).serve(listener)
 
 

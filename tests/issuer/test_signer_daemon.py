@@ -59,7 +59,7 @@ class Failing:
 
     public_key = APPROVER.public_key
 
-    def sign(self, message: bytes) -> bytes:
+    def sign(self, _: bytes) -> bytes:
         raise SignerUnavailableError("the token is gone; put it back")
 
 
@@ -188,9 +188,12 @@ def test_only_its_own_user_reaches_the_socket_unless_others_are_listed(path: Pat
 
 
 def test_an_unknown_name_is_refused(path: Path) -> None:
-    with serving(path, keys()), asking(path, "authority") as remote:
-        with pytest.raises(SignerRefusedError, match="no key 'authority' is held"):
-            _ = remote.public_key
+    with (
+        serving(path, keys()),
+        asking(path, "authority") as remote,
+        pytest.raises(SignerRefusedError, match="no key 'authority' is held"),
+    ):
+        _ = remote.public_key
 
 
 def test_no_line_no_signature(path: Path, lines: Lines) -> None:
@@ -305,9 +308,9 @@ def test_another_key_under_the_name_is_not_taken_for_it(path: Path) -> None:
     with asking(path) as remote:
         with serving(path, keys()):
             assert remote.sign(MESSAGE)
-        with serving(path, keys(world.signer("another"))):
-            with pytest.raises(SignerRefusedError, match="another-key"):
-                remote.sign(MESSAGE)
+        other = keys(world.signer("another"))
+        with serving(path, other), pytest.raises(SignerRefusedError, match="another-key"):
+            remote.sign(MESSAGE)
 
 
 class Liar:
@@ -321,9 +324,9 @@ class Liar:
 
 def test_a_signature_that_does_not_hold_is_refused(path: Path) -> None:
     #
-    with serving(path, keys(Liar())), asking(path) as remote:
-        with pytest.raises(SignerRefusedError, match="does not hold"):
-            remote.sign(MESSAGE)
+    lying = keys(Liar())
+    with serving(path, lying), asking(path) as remote, pytest.raises(SignerRefusedError, match="does not hold"):
+        remote.sign(MESSAGE)
 
 
 @pytest.mark.parametrize("said", [b"\x00\x00\x00\x01\xa0", b"\xff" * 64, b"", b"\x00\x00\x00\x09abc"])
@@ -366,12 +369,11 @@ def test_connections_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) ->
             _ = third.public_key
         first.close()
         for _ in range(100):
-            try:
-                assert third.public_key == second.public_key
-                return
-            except SignerUnavailableError:
-                time.sleep(0.05)
-        raise AssertionError("a place that was left is not given away")
+            with suppress(SignerUnavailableError):
+                _ = third.public_key
+                break
+            time.sleep(0.05)
+        assert third.public_key == second.public_key
 
 
 def test_a_journal_in_a_file_goes_on_after_it_was_rotated_away(tmp_path: Path) -> None:

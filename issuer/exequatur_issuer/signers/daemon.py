@@ -240,7 +240,7 @@ def listening(path: Path, uids: frozenset[int]) -> Iterator[socket.socket]:
             finally:
                 os.umask(before)
             if uids - {os.geteuid()}:
-                path.chmod(0o666)  # noqa: S103  # whoever is not listed is turned away after connecting
+                path.chmod(0o666)  # whoever is not listed is turned away after connecting
             listener.listen(_CONNECTIONS)
             yield listener
         path.unlink(missing_ok=True)

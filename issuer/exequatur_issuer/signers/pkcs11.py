@@ -22,8 +22,6 @@ from .reference import TokenKey
 try:
     import pkcs11
     from pkcs11.exceptions import (
-        MultipleObjectsReturned,
-        NoSuchKey,
         PinExpired,
         PinIncorrect,
         PinInvalid,
@@ -173,16 +171,17 @@ class TokenSigner:
             ) from None
 
     def _find(self, session: Any, kind: Any, label: str | None, id: bytes | None) -> Any:
-        word = "private" if kind is pkcs11.ObjectClass.PRIVATE_KEY else "public"
-        try:
-            return session.get_key(object_class=kind, label=label, id=id)
-        except NoSuchKey:
+        template = {pkcs11.Attribute.CLASS: kind, pkcs11.Attribute.LABEL: label, pkcs11.Attribute.ID: id}
+        found = list(session.get_objects({name: value for name, value in template.items() if value is not None}))
+        if len(found) > 1:
+            raise SignerRefusedError(f"{self._described()}: the token holds {len(found)} such; name object and id")
+        if not found:
+            word = "private" if kind is pkcs11.ObjectClass.PRIVATE_KEY else "public"
             raise SignerRefusedError(
                 f"{self._described()}: the token holds no {word} key of that label and id;"
                 " see what it holds with pkcs11-tool --list-objects --login"
-            ) from None
-        except MultipleObjectsReturned:
-            raise SignerRefusedError(f"{self._described()}: the token holds several; name object and id") from None
+            )
+        return found[0]
 
     def _read_public(self, session: Any, key: Any) -> tuple[PublicKey, _Curve | None]:
         """Read the public key of the same id, else of the same label; a private key does not give it away."""
