@@ -41,6 +41,7 @@ COMMANDS: Final = (
     "policy",
     "run",
     "serve",
+    "signer",
     "verify",
     "witness",
 )

@@ -48,10 +48,7 @@ def enrol(home: Home, name: str, path: Path) -> RuntimeEntry:
     leeway = parse_trust((home.path / "trust.toml").read_bytes()).leeway
     settle(home, path, entry, leeway)
     changed = home.settings._replace(runtimes={**home.settings.runtimes, name: entry})
-    fresh = home.path / "authority.toml.new"
-    fresh.unlink(missing_ok=True)
-    write(fresh, settings.format(changed).encode())
-    fresh.replace(home.path / "authority.toml")
+    settings.write(home.path / "authority.toml", changed)
     return entry
 
 

@@ -10,11 +10,12 @@ from exequatur_issuer.asked import Asked
 from exequatur_issuer.replay import collect, replay
 from exequatur_verifier import bundle, statement
 from exequatur_verifier.errors import MalformedError
+from exequatur_verifier.memory import Clock
 from exequatur_verifier.records import Approval, Authorization, Decision, Kind, Link
 from exequatur_verifier.statement import Statement
 from exequatur_verifier.trust import ApprovalTrust, Issuer
 from exequatur_verifier.verdict import Code
-from exequatur_verifier.verify import Clock, verify
+from exequatur_verifier.verify import verify
 from tests.issuer.house import NOW, House, with_rules
 from tests.issuer.ledger import ACTIONS, AUTHORITY, REQUESTER, MemoryLog
 from tests.support import world
