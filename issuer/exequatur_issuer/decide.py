@@ -19,6 +19,7 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Link, Policy, Request
 from exequatur_verifier.statement import Statement
 
+from . import principals
 from .engine import Answer, PolicyEngine, Query, refuse
 from .mapping import MappingError, build_query
 from .obligations import ObligationError, Obligations, collect
@@ -82,7 +83,7 @@ def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InFo
     """
     record = request.record
     assert isinstance(record, Request)
-    answer, query = _ask(request.claims.iss, record, descriptor, policy, now)
+    answer, asked = _ask(request.claims.iss, record, descriptor, policy, now)
     obligations: Obligations | None = None
     if answer.allowed:
         try:
@@ -100,7 +101,7 @@ def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InFo
         reasons=answer.policy_ids,
         errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),
         engine=Engine(policy.engine.name, policy.engine.version),
-        query=None if query is None else action.commitment(action.QUERY_TAG, salt, query.encode()),
+        query=None if asked is None else action.commitment(action.QUERY_TAG, salt, principals.encode(asked)),
         now=now,
         code=answer.code,
     )
@@ -122,8 +123,9 @@ def explain(answer: Answer) -> tuple[str, ...]:
 
 def _ask(
     requester: str, record: Request, descriptor: Descriptor, policy: InForce, now: int
-) -> tuple[Answer, Query | None]:
+) -> tuple[Answer, tuple[Query, ...] | None]:
     try:
+        user = principals.user_of(record.claims)
         query = build_query(
             descriptor,
             requester=requester,
@@ -134,7 +136,8 @@ def _ask(
         )
     except MappingError as error:
         return refuse(error.detail), None
-    return policy.engine.decide(query), query
+    asked = principals.queries(query, user)
+    return principals.ask(policy.engine, asked), asked
 
 
 def _plain_words(answer: Answer) -> Iterator[str]:
