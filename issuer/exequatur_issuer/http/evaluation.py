@@ -89,7 +89,8 @@ def with_defaults(request: Mapping[str, Any], item: Any) -> Mapping[str, Any]:
     """Return one of several evaluations, with what it leaves out taken from the request, each entity as a whole."""
     if not isinstance(item, Mapping):
         raise MalformedError("an evaluation is an object")
-    return {name: item.get(name, request[name]) for name in ROOTS if name in item or name in request}
+    defaults = {name: request[name] for name in ROOTS if name in request}
+    return defaults | {name: item[name] for name in ROOTS if name in item}
 
 
 def _arguments(request: Mapping[str, Any], declared: str | Mapping[str, str]) -> Mapping[str, Any]:
