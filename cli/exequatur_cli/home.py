@@ -74,6 +74,10 @@ class Home:
             self._journal.close()
             self._journal = None
 
+    def share(self, log: BlockingLog) -> None:
+        """Work on a log that is open already, instead of opening it once more."""
+        self._log = log
+
     @cached_property
     def settings(self) -> Settings:
         """The issuer's settings."""

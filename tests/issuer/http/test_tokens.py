@@ -7,8 +7,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from exequatur_verifier.errors import MalformedError
 from exequatur_issuer.http.settings import parse
+from exequatur_verifier.errors import MalformedError
 from tests.issuer.house import NOW, House
 from tests.issuer.http.service import SETTINGS, TOOLS, Make, Service, call, form_of, problem
 from tests.issuer.http.test_authzen import ALICE, FIRST, question
