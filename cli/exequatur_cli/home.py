@@ -84,6 +84,10 @@ class Home:
             reference.close(held)
         self._signers.clear()
 
+    def share(self, log: BlockingLog) -> None:
+        """Work on a log that is open already, instead of opening it once more."""
+        self._log = log
+
     @cached_property
     def settings(self) -> Settings:
         """The issuer's settings."""

@@ -106,7 +106,7 @@ class Answerer:
         given = [item for item in others if item.id in linked]
         status = None if self._status is None else self._status.assign(leaf_index)
         record, claims = make_authorization(
-            asked, request, decision, self.policy, decided.obligations, given, now, self.iss, status
+            asked, request, decision.id, self.policy, decided.obligations, given, now, self.iss, status
         )
         return Answer(decision, statement.parse(statement.sign(record, claims, self._signer)))
 

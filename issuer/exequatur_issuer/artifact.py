@@ -31,7 +31,7 @@ def make_terms(asked: Asked, obligations: Obligations) -> bytes:
 def make_authorization(
     asked: Asked,
     request: Statement,
-    decision: Statement,
+    decision: bytes,
     policy: InForce,
     obligations: Obligations,
     approvals: Sequence[Statement],
@@ -39,7 +39,7 @@ def make_authorization(
     iss: str,
     status: StatusEntry | None = None,
 ) -> tuple[Authorization, Claims]:
-    """Return the artifact's record and claims. ``decision`` allows it, and links these ``approvals``.
+    """Return the artifact's record and claims. The decision of that record id allows it, and links ``approvals``.
 
     ``status`` is its place in a status list, ``None`` where the authority has none.
     """
@@ -50,7 +50,7 @@ def make_authorization(
     authorization = Authorization(
         links=(
             Link("request", request.id),
-            Link("decision", decision.id),
+            Link("decision", decision),
             Link("policy", policy.statement.id),
             *(Link("approval", approval.id) for approval in approvals),
         ),

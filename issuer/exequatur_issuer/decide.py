@@ -19,6 +19,7 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Link, Policy, Request
 from exequatur_verifier.statement import Statement
 
+from . import principals
 from .approvals import usable
 from .engine import Answer, PolicyEngine, Query, refuse
 from .mapping import MappingError, build_query
@@ -95,7 +96,7 @@ def decide(
     """
     record = request.record
     assert isinstance(record, Request)
-    answer, query = _ask(request.claims.iss, record, descriptor, policy, now)
+    answer, asked = _ask(request.claims.iss, record, descriptor, policy, now)
     obligations: Obligations | None = None
     given: tuple[Statement, ...] = ()
     if answer.allowed:
@@ -119,7 +120,7 @@ def decide(
         reasons=answer.policy_ids,
         errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),
         engine=Engine(policy.engine.name, policy.engine.version),
-        query=None if query is None else action.commitment(action.QUERY_TAG, salt, query.encode()),
+        query=None if asked is None else action.commitment(action.QUERY_TAG, salt, principals.encode(asked)),
         now=now,
         code=answer.code,
     )
@@ -141,8 +142,9 @@ def explain(answer: Answer) -> tuple[str, ...]:
 
 def _ask(
     requester: str, record: Request, descriptor: Descriptor, policy: InForce, now: int
-) -> tuple[Answer, Query | None]:
+) -> tuple[Answer, tuple[Query, ...] | None]:
     try:
+        user = principals.user_of(record.claims)
         query = build_query(
             descriptor,
             requester=requester,
@@ -153,7 +155,8 @@ def _ask(
         )
     except MappingError as error:
         return refuse(error.detail), None
-    return policy.engine.decide(query), query
+    asked = principals.queries(query, user)
+    return principals.ask(policy.engine, asked), asked
 
 
 def _plain_words(answer: Answer) -> Iterator[str]:
