@@ -37,6 +37,7 @@ COMMANDS: Final = (
     "lineage",
     "log",
     "policy",
+    "revoke",
     "run",
     "serve",
     "verify",

@@ -104,7 +104,13 @@ k = 1                             # from how many of the logs above
 
 [policy]
 owners = ["{spell("owner")}"]
-"""
+{_status(home)}"""
+
+
+def _status(home: Home) -> str:
+    if home.settings.status is None:
+        return ""
+    return f"\n[status]\nrequired = [{_quoted(ACTIONS)}]   # artifacts must name a status list\n"
 
 
 def _quoted(texts: Iterable[str]) -> str:

@@ -8,6 +8,8 @@
     [owner]       iss
     [requester]   iss
     [runtimes.NAME]   id, key               # the runtimes that artifacts are issued for
+    [status]      list, period              # status lists: what their names begin with, and how long a version is good
+                                            # (seconds); without it artifacts name none and cannot be revoked
 """
 
 import base64
@@ -35,6 +37,13 @@ class RuntimeEntry(NamedTuple):
     key: PublicKey
 
 
+class StatusSettings(NamedTuple):
+    """What the names of the authority's status lists begin with, and for how many seconds a version is good."""
+
+    list: str
+    period: int = 3600
+
+
 class Settings(NamedTuple):
     """The settings of an authority."""
 
@@ -44,10 +53,18 @@ class Settings(NamedTuple):
     owner: Role
     requester: Role
     runtimes: Mapping[str, RuntimeEntry]
+    status: StatusSettings | None = None
 
 
 def _key(value: Any) -> PublicKey:
     return PublicKey.from_cose(note.decode_base64(shape.text(value)))
+
+
+def _period(value: Any) -> int:
+    seconds = shape.uint(value)
+    if seconds < 2:
+        raise MalformedError("a version of a status list is good for at least 2 seconds")
+    return seconds
 
 
 _ROLE: Final = record(Role, iss=shape.text)
@@ -59,6 +76,7 @@ _SETTINGS: Final = record(
     owner=_ROLE,
     requester=_ROLE,
     runtimes=shape.mapping(record(RuntimeEntry, id=shape.text, key=_key)),
+    status=shape.Optional(record(StatusSettings, list=shape.urn, period=shape.Optional(_period))),
 )
 
 
@@ -81,6 +99,8 @@ def format(settings: Settings) -> str:
             for name, entry in settings.runtimes.items()
         ),
     ]
+    if settings.status is not None:
+        lines.append(f'\n[status]\nlist = "{settings.status.list}"\nperiod = {settings.status.period}')
     return "\n".join(lines) + "\n"
 
 

@@ -17,8 +17,8 @@ from .asked import Case, RuntimeIdentity
 from .beside import Beside, Wanted, is_asked, lists_of, place
 from .bundles import Evidence
 from .journal import Journal
+from .lists import StatusLists
 from .log import Log, Placed
-from .revoke import StatusLists
 
 
 class Issued(NamedTuple):
@@ -94,7 +94,7 @@ class Assembler:
         evidence: dict[tuple[RuntimeIdentity, Head, bytes], Evidence],
         now: int,
     ) -> _Ready:
-        """Return an artifact with the evidence of its head; ``lists`` and ``evidence`` are what the batch has by now."""
+        """Return an artifact with the evidence of its head; ``lists`` and ``evidence`` are the batch's so far."""
         artifact, runtime = granted.artifact, granted.case.asked.runtime
         names = lists_of(artifact, (parent.authorization for parent in granted.beside.parents))
         lists |= self.lists((name for name in names if name not in lists), now)
