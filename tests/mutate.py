@@ -31,6 +31,8 @@ STEPS: Final = ("checks.py", "transparency.py", "elements.py", "consent.py", "de
 # Denials that no vector can miss, by words of theirs, and why.
 REDUNDANT: Final = {
     "is not trusted with this key for": "the next denial has the same code, and says less",
+    "was not asked for with the key of": "the signature that is checked next is not that key's either",
+    "the action is not within the grant": "that follows from the subset, and is checked all the same (V-47)",
     "Denial(Code.ACTION_MISMATCH, str(error))": "a vector's action is one; tests/verifier/test_verify.py has others",
 }
 # Bytes of a bundle that one task mutates.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from exequatur_verifier import Code, cbor
-from exequatur_verifier.constraints import Constraints, Limits, Process, Sandbox
+from exequatur_verifier.constraints import Constraints, Limits, Process, Sandbox, Terms, encode_terms
 from exequatur_verifier.match import Matcher, Operator
 from exequatur_verifier.records import Action, Link
 from tests.support import governed as scene
@@ -92,8 +92,9 @@ def grant_signature() -> Vector:
 @denied(Code.DELEGATION_INVALID)
 def grant_terms() -> Vector:
     # V-44
-    """The terms in the bundle are not those that the grant commits to."""
-    return governed(grants=[Grant(part={"terms": cbor.encode({})})])
+    """The terms in the bundle are wider than those that the grant commits to."""
+    wider = Terms(Constraints(args={"/type": COVERED.args["/type"]}))
+    return governed(grants=[Grant(part={"terms": encode_terms(wider)})])
 
 
 @denied(Code.DELEGATION_INVALID)
