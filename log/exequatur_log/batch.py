@@ -25,7 +25,7 @@ from .intake import Checked
 from .observe import Observe
 from .quota import Quota
 from .registration import admit
-from .registry import BatchRegistry
+from .registry import BatchRegistry, Found
 from .startup import in_force
 from .storage import proofs, queries
 from .storage.connection import Connection
@@ -38,10 +38,14 @@ Clock = Callable[[], int]
 
 
 class _Ruling(NamedTuple):
-    """What was decided on a batch, at what time: the new entries in order; for each statement its index or refusal."""
+    """What was decided on a batch, at what time: the new entries in order; for each statement its index or refusal.
+
+    ``delegated`` has, for each new entry, how many uses of the grant above it were taken before.
+    """
 
     time: int
     admitted: list[Checked]
+    delegated: list[int]
     places: list[int | Refused]
 
 
@@ -160,12 +164,10 @@ class Appender:
         sound = [item for item in batch if isinstance(item, Checked)]
         known = await queries.known(connection, [item.statement.id for item in sound])
         new = [item.statement for item in sound if item.statement.id not in known]
-        needs = self._registry.plan(new)
-        linked = await queries.entries_by_id(connection, needs.ids)
-        self._registry.learn(linked, await queries.newest(connection, needs.series))
+        await self._learn(connection, new)
         self._registry.begin(former.size)
         now = self._clock()
-        ruling = _Ruling(max(now, former.iat), [], [])
+        ruling = _Ruling(max(now, former.iat), [], [], [])
         for item in batch:
             if isinstance(item, Refused):
                 ruling.places.append(item)
@@ -189,11 +191,24 @@ class Appender:
             except Refused as refusal:
                 ruling.places.append(refusal.with_traceback(None))
                 continue
+            ruling.delegated.append(self._registry.delegated_beside(statement))
             self._registry.add(statement, index)
             known[statement.id] = (index, item.leaf_hash)
             ruling.admitted.append(item)
             ruling.places.append(index)
         return ruling
+
+    async def _learn(self, connection: Connection, new: Sequence[Statement]) -> None:
+        """Fetch what the registry does not know of what the new statements depend on."""
+        needs = self._registry.plan(new)
+        found = Found(
+            await queries.entries_by_id(connection, needs.ids),
+            await queries.newest(connection, needs.newest),
+            await queries.oldest(connection, needs.oldest),
+            await queries.issued(connection, needs.subjects),
+        )
+        self._registry.learn(found)
+        self._registry.learn(Found(await queries.entries_by_id(connection, self._registry.plan_askers(new))))
 
     async def _grow(self, connection: Connection, former: SignedHead, edge: Edge, ruling: _Ruling) -> _Grown:
         """Write the admitted statements under a new signed head, all proofs checked. Nothing is committed."""
@@ -210,8 +225,10 @@ class Appender:
             paths = [tree.path(growth, index) for index in range(former.size, size)]
             tree.check_paths(former.size, leaves, paths, size, growth.root)
             entries = [
-                entry_of(item.statement, item.leaf_hash, index, size)
-                for index, item in enumerate(ruling.admitted, former.size)
+                entry_of(item.statement, item.leaf_hash, index, size, delegated)
+                for index, (item, delegated) in enumerate(
+                    zip(ruling.admitted, ruling.delegated, strict=True), former.size
+                )
             ]
         finally:
             head, seconds = await signing

@@ -1,19 +1,31 @@
 """Entries: a registered statement with the columns that it is found by, all of them derived from its bytes.
 
 A record may belong to one *series*, in which it has a number: a policy record to its set (by epoch), a status
-list to its URN (by version), a runtime record to its signer (by ``seq``), an enrolment to the key it enrols
-and a registration policy or the log's own keys to the log (all by index). The newest record of a series is what
-registration decides by.
+list to its URN (by version), a runtime record to its signer (by ``seq``), an approval to its signer and what it
+approves, an enrolment to the key it enrols and a registration policy or the log's own keys to the log (all by index).
+What is authorized under a grant belongs to the grant, and its number is how many uses of it are taken with that: the
+one column that also follows from earlier entries. The newest record of a series is what registration decides by, and
+of approvals the oldest.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from exequatur_verifier import cbor
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.keys import Algorithm, PublicKey
-from exequatur_verifier.records import Authorization, Enforcement, Enrolment, Outcome, Policy, Status, Verification
+from exequatur_verifier.records import (
+    Approval,
+    Authorization,
+    Enforcement,
+    Enrolment,
+    Outcome,
+    Policy,
+    Status,
+    Verification,
+)
 from exequatur_verifier.statement import Statement
 
 REGISTRATION_SERIES = "registration"
@@ -54,9 +66,12 @@ class Registered(NamedTuple):
     fresh: bool
 
 
-def entry_of(statement: Statement, leaf_hash: bytes, index: int, head_size: int) -> Entry:
-    """Return the row for a statement that is registered at ``index``."""
-    series, number = series_of(statement, index)
+def entry_of(statement: Statement, leaf_hash: bytes, index: int, head_size: int, delegated: int = 0) -> Entry:
+    """Return the row for a statement that is registered at ``index``.
+
+    ``delegated`` is how many uses of the grant above it are taken already.
+    """
+    series, number = series_of(statement, index, delegated)
     claims = statement.claims
     return Entry(
         index,
@@ -74,7 +89,7 @@ def entry_of(statement: Statement, leaf_hash: bytes, index: int, head_size: int)
     )
 
 
-def series_of(statement: Statement, index: int) -> tuple[str | None, int | None]:
+def series_of(statement: Statement, index: int, delegated: int) -> tuple[str | None, int | None]:
     """Return the series that a record belongs to and its number in it."""
     match statement.record:
         case Verification(seq=seq) | Outcome(seq=seq) | Enforcement(seq=seq):
@@ -82,7 +97,14 @@ def series_of(statement: Statement, index: int) -> tuple[str | None, int | None]
         case Policy(set=name, epoch=epoch):
             return policy_series(name), epoch
         case Status(list=name, version=version):
-            return f"status {name}", version
+            return status_series(name), version
+        case Approval(links=(link, *_)):
+            return approval_series(statement.key_id, link.id), index
+        case Authorization(links=links, uses=uses):
+            for link in links:
+                if link.relation == "parent":
+                    return grant_series(link.id), delegated + uses
+            return None, None
         case Enrolment(form="key", key=Mapping() as parameters):
             return key_series(thumbprint(parameters)), index
         case Enrolment(form="log-keys"):
@@ -103,6 +125,21 @@ def policy_series(name: str) -> str:
     return f"policy {name}"
 
 
+def status_series(name: str) -> str:
+    """Return the series of a status list."""
+    return f"status {name}"
+
+
+def approval_series(signer: bytes, target: bytes) -> str:
+    """Return the series of the approvals that a key gave to one request or policy record: there is one at most."""
+    return f"approval {target.hex()} {signer.hex()}"
+
+
+def grant_series(grant: bytes) -> str:
+    """Return the series of what is authorized under a grant, numbered by the uses that are taken of it."""
+    return f"grant {grant.hex()}"
+
+
 def key_series(key_id: bytes) -> str:
     """Return the series of the enrolments of a key."""
     return f"key {key_id.hex()}"
@@ -114,7 +151,7 @@ def named_key(statement: Statement) -> NamedKey | None:
     if isinstance(record, Enrolment) and record.key is not None:
         return _named(record.key)
     if isinstance(record, Authorization) and statement.claims.cnf is not None:
-        return _named(cbor.decode_map(statement.claims.cnf))
+        return _confirmed(statement.claims.cnf)
     return None
 
 
@@ -130,6 +167,12 @@ def load_key(named: NamedKey) -> PublicKey:
     if (key.thumbprint, int(key.algorithm)) != (named.thumbprint, named.algorithm):
         raise MalformedError("a key under another key's name")
     return key
+
+
+# A runtime's key stands in all that is authorized for it.
+@lru_cache(maxsize=256)
+def _confirmed(cnf: bytes) -> NamedKey:
+    return _named(cbor.decode_map(cnf))
 
 
 def _named(parameters: Mapping[int, Any]) -> NamedKey:

@@ -38,7 +38,13 @@ class Code(StrEnum):
     LINK_MISSING = "LINK_MISSING"  # a linked record is not in this log yet
     LINK_INVALID = "LINK_INVALID"  # the table of predecessors does not allow the link
     DECISION_NOT_ALLOW = "DECISION_NOT_ALLOW"
+    APPROVAL_INVALID = "APPROVAL_INVALID"  # not of what it links, or it does not cover what rests on it
+    APPROVAL_MISSING = "APPROVAL_MISSING"  # break-glass without an approval
+    APPROVAL_SPENT = "APPROVAL_SPENT"  # an authorization rests on the approval already
+    DELEGATION_INVALID = "DELEGATION_INVALID"  # not by the holder of a grant, or wider than the grant
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"  # more uses than are left of the grant's
     EPOCH_INVALID = "EPOCH_INVALID"  # the policy record is not the next one of its set
+    STATUS_INVALID = "STATUS_INVALID"  # not the next version of its status list, or no such list
     ENROLMENT_INVALID = "ENROLMENT_INVALID"
     BUSY = "BUSY"  # the queue is full, or the deadline cannot be met
     UNAVAILABLE = "UNAVAILABLE"  # the batch was not confirmed; sending it again is safe

@@ -2,8 +2,8 @@
 
 For each entry: its columns, its signature, the decision to register it, its leaf; for each head: root,
 signatures, order; all tiles, the right edge, the keys. It reads one snapshot, writes nothing, and needs
-memory for one page of entries and for what is in force (keys, enrolments, policies), whatever the size of the
-log.
+memory for one page of entries and for what is in force (keys, enrolments, policies, status lists, the uses taken of
+each grant), whatever the size of the log.
 """
 
 from bisect import bisect_right
@@ -24,7 +24,7 @@ from .genesis import read_genesis, rotated
 from .head import Identity, SignedHead, WitnessedHead
 from .intake import Checked, Intake, KeyName
 from .registration import admit
-from .registry import BatchRegistry
+from .registry import BatchRegistry, Found
 from .storage import queries
 from .storage.connection import Connection
 from .storage.database import open_database
@@ -161,13 +161,16 @@ class Walk:
         self, connection: Connection, page: Sequence[Entry], signed: Sequence[SignedHead], registry: BatchRegistry
     ) -> list[NamedKey]:
         checked = await self._intake.check([entry.statement for entry in page])
-        needs = registry.plan(item.statement for item in checked if isinstance(item, Checked))
-        for entry in await queries.entries_by_id(connection, needs.ids):
-            try:
-                registry.learn([entry], [])
-            except ExequaturError:
-                # It has its own finding at its own index; what links it will miss it.
-                continue
+        sound = [item.statement for item in checked if isinstance(item, Checked)]
+        needs = registry.plan(sound)
+        _learn(
+            registry,
+            [Found(linked=[entry]) for entry in await queries.entries_by_id(connection, needs.ids)]
+            + [Found(oldest=[entry]) for entry in await queries.oldest(connection, needs.oldest)]
+            + [Found(issued=[entry]) for entry in await queries.issued(connection, needs.subjects)],
+        )
+        askers = registry.plan_askers(sound)
+        _learn(registry, [Found(linked=[entry]) for entry in await queries.entries_by_id(connection, askers)])
         sizes = [head.size for head in signed]
         for entry, item in zip(page, checked, strict=True):
             place = bisect_right(sizes, entry.leaf_index)
@@ -183,7 +186,8 @@ class Walk:
 
     def _check_entry(self, entry: Entry, item: Checked, head: SignedHead, registry: BatchRegistry) -> None:
         index = entry.leaf_index
-        expected = entry_of(item.statement, item.leaf_hash, index, head.size)
+        delegated = registry.delegated_beside(item.statement)
+        expected = entry_of(item.statement, item.leaf_hash, index, head.size, delegated)
         wrong = [name for name, is_, ought in zip(Entry._fields, entry, expected, strict=True) if is_ != ought]
         if wrong:
             self.find("ENTRY", index, f"columns that do not follow from the statement: {', '.join(wrong)}")
@@ -282,6 +286,15 @@ class Walk:
 
     async def _fetch_keys(self, wanted: set[KeyName]) -> list[NamedKey]:
         return [self._introduced[name] for name in wanted if name in self._introduced]
+
+
+def _learn(registry: BatchRegistry, found: Sequence[Found]) -> None:
+    for one in found:
+        try:
+            registry.learn(one)
+        except ExequaturError:
+            # It has its own finding at its own index; what links it will miss it.
+            continue
 
 
 def _problem(head: SignedHead, identity: Identity) -> str | None:

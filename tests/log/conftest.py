@@ -28,6 +28,19 @@ def place(request: pytest.FixtureRequest, path: Path) -> Place:
     return running.database()
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[BlockingLog, bytes]]:
+    """A log for all tests of a file, whose subjects do not meet, and its first policy record."""
+    policy = scene.policy()
+    in_file = request.param == "sqlite"
+    place = tmp_path_factory.mktemp("log") / "log.db" if in_file else request.getfixturevalue("server").database()
+    with scene.create(place) as log:
+        log.register(policy)
+        yield log, policy
+
+
 @pytest.fixture
 def log(place: Place) -> Iterator[BlockingLog]:
     """A fresh log there."""

@@ -1,13 +1,19 @@
 """Damage to the file of a closed log, done with plain SQL after its triggers have been taken away."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from exequatur_log import tree
+from exequatur_log.entry import entry_of, named_key
 from exequatur_log.genesis import sign_genesis
 from exequatur_log.head import sign
+from exequatur_log.storage import queries
+from exequatur_log.storage.database import open_database
 from exequatur_log.storage.place import Place, Postgres
+from exequatur_log.storage.writer import commit, write
+from exequatur_verifier.statement import parse
 from tests.log import scene
 from tests.log.scene import KEYS, NOW
 from tests.support.postgres import query
@@ -46,6 +52,29 @@ def apply(path: Path, damage: Damage) -> None:
             connection.execute(f"DROP TRIGGER {name}")
         damage(connection)
     connection.close()
+
+
+def append_without_asking(place: Place, entry: bytes, delegated: int = 0) -> None:
+    """Append as the log does, properly signed, but without registration: what a dishonest operator could do."""
+
+    async def run() -> None:
+        database = await open_database(place, writable=True)
+        async with database.append() as connection:
+            found = await queries.head(connection)
+            assert found is not None
+            former, edge = found
+            parsed = parse(entry)
+            growth = tree.append(edge, [parsed.leaf])
+            signed = sign(growth.edge.size, growth.root, NOW, KEYS)
+            held = await queries.tiles(connection, growth.gains.keys())
+            tiles = {key: held.get(key, b"") + gain for key, gain in growth.gains.items()}
+            row = entry_of(parsed, parsed.leaf, former.size, signed.size, delegated)
+            key = named_key(parsed)
+            await write(connection, former, [row], [key] if key else [], tiles, signed, growth.edge)
+            await commit(connection)
+        await database.close()
+
+    asyncio.run(run())
 
 
 def sql(statement: str) -> Damage:

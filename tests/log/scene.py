@@ -6,6 +6,8 @@ from itertools import count
 from typing import Any
 
 from exequatur_log.blocking import BlockingLog
+from exequatur_log.entry import Registered
+from exequatur_log.errors import Code, Refused
 from exequatur_log.genesis import sign_enrolment, sign_genesis
 from exequatur_log.head import LogKeys
 from exequatur_log.storage.place import Place, Postgres
@@ -13,6 +15,7 @@ from exequatur_verifier import merkle, receipt, statement
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import (
     Action,
+    Approval,
     Authorization,
     Decision,
     Enforcement,
@@ -25,6 +28,7 @@ from exequatur_verifier.records import (
     Policy,
     Record,
     Request,
+    Status,
     Verification,
 )
 from exequatur_verifier.signing import LocalSigner
@@ -45,8 +49,22 @@ ISSUERS = {
     AUTHORITY: ("urn:scene:authority", (Kind.DECISION, Kind.AUTHORIZATION, Kind.ENROLMENT, Kind.ENFORCEMENT)),
     OWNER: ("urn:scene:owner", (Kind.POLICY,)),
 }
+APPROVER = signer("scene approver")
+SECOND_APPROVER = signer("scene second approver")
+SECOND_OWNER = signer("scene second owner")
+# Who enters with ``enrol_further`` only.
+FURTHER = {
+    APPROVER: ("urn:scene:approver", (Kind.APPROVAL,)),
+    SECOND_APPROVER: ("urn:scene:approver:2", (Kind.APPROVAL,)),
+    SECOND_OWNER: ("urn:scene:owner:2", (Kind.POLICY, Kind.APPROVAL)),
+    # As they were, and for grants and status lists as well.
+    REQUESTER: ISSUERS[REQUESTER],
+    AUTHORITY: ("urn:scene:authority", (*ISSUERS[AUTHORITY][1], Kind.STATUS, Kind.APPROVAL)),
+    OWNER: ("urn:scene:owner", (Kind.POLICY, Kind.APPROVAL)),
+}
 POLICY_SET = "urn:scene:policy"
 TYPE = "process.exec"
+GRANT = "exequatur.grant"
 
 _numbers = count()
 
@@ -79,8 +97,16 @@ def enrolments() -> list[bytes]:
     return [enrolment(key, iss, kinds) for key, (iss, kinds) in ISSUERS.items()]
 
 
+def enrol_further(log: BlockingLog) -> None:
+    """Enrol approvers and a second owner, and all issuers for grants and status lists."""
+    answers = log.register_many(
+        [enrolment(key, iss, kinds, actions=(TYPE, GRANT)) for key, (iss, kinds) in FURTHER.items()]
+    )
+    assert all(isinstance(answer, Registered) for answer in answers)
+
+
 def sign(record: Record, key: LocalSigner, sub: str, **claims: Any) -> bytes:
-    iss = ISSUERS[key][0] if key in ISSUERS else "urn:scene:runtime"
+    iss = next((known[key][0] for known in (ISSUERS, FURTHER) if key in known), "urn:scene:runtime")
     return statement.sign(record, Claims(claims.pop("iss", iss), sub, claims.pop("iat", NOW), unique(), **claims), key)
 
 
@@ -117,7 +143,23 @@ def authorization(sub: str, links: Links, **changes: Any) -> bytes:
         "epoch": Epoch(POLICY_SET, 1),
     }
     claims = {"aud": "urn:scene:runtime", "exp": NOW + 300, "nbf": NOW, "cnf": holder.public_key.encoded}
+    claims |= {name: changes.pop(name) for name in ("iat", "aud", "exp", "nbf") if name in changes}
     return sign(Authorization(**{**fields, **changes}), AUTHORITY, sub, **claims)
+
+
+def approval(sub: str, target: Link, *, key: LocalSigner = APPROVER, exp: int = NOW + 300, **changes: Any) -> bytes:
+    """Return an approval of a request, or, with ``scope`` and ``commitment``, of a policy record."""
+    claims = {"iss": changes.pop("iss")} if "iss" in changes else {}
+    fields = {"links": (target,), "commitment": digest("action"), "scope": "once", "uses": 1}
+    return sign(Approval(**{**fields, **changes}), key, sub, exp=exp, **claims)
+
+
+def status(name: str, version: int = 1, previous: bytes | None = None, **changes: Any) -> bytes:
+    claims = {field: changes.pop(field) for field in ("iss", "iat") if field in changes}
+    key, sub = changes.pop("key", AUTHORITY), changes.pop("sub", name)
+    links: Links = () if previous is None else (Link("previous", record_id(previous)),)
+    fields = {"links": links, "list": name, "version": version, "next_update": NOW + 60, "bits": 2, "packed": b""}
+    return sign(Status(**{**fields, **changes}), key, sub, **claims)
 
 
 def verification(sub: str, links: Links, *, key: LocalSigner = RUNTIME, seq: int = 1, **claims: Any) -> bytes:
@@ -151,6 +193,37 @@ class Case:
 
     def __iter__(self) -> Iterator[bytes]:
         yield from (self.request, self.decision, self.authorization, self.verification, self.outcome)
+
+
+class Approved(Case):
+    """A case whose request was approved; the decision and the authorization rest on these approvals."""
+
+    def __init__(self, policy_record: bytes, *given: dict[str, Any], outcome: str = "allow", **changes: Any) -> None:
+        super().__init__(policy_record)
+        if "action" in changes:
+            self.request = request(self.sub, action=changes["action"])
+            self.asked = (Link("request", record_id(self.request)), self.asked[1])
+        self.approvals = [approval(self.sub, self.asked[0], **one) for one in given]
+        self.consents = tuple(Link("approval", record_id(one)) for one in self.approvals)
+        self.rest(outcome=outcome, **changes)
+
+    def rest(self, *consents: Link, outcome: str = "allow", **changes: Any) -> None:
+        """Decide again, and authorize, by these approvals, or by all."""
+        rests_on = consents or self.consents
+        self.decision = decision(self.sub, (*self.asked, *rests_on), outcome)
+        self.decided = (self.asked[0], Link("decision", record_id(self.decision)), self.asked[1])
+        self.authorization = authorization(self.sub, (*self.decided, *rests_on), **changes)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (self.request, *self.approvals, self.decision, self.authorization)
+
+
+def refused(log: BlockingLog, entry: bytes) -> Code:
+    """Return the code that a log refuses a statement with, which it explains."""
+    (answer,) = log.register_many([entry])
+    assert isinstance(answer, Refused)
+    assert len(answer.detail) > 20
+    return answer.code
 
 
 def create(place: Place, now: int = NOW) -> BlockingLog:

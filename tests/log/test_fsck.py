@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from exequatur_log import head, tree
+from exequatur_log import head
 from exequatur_log.blocking import check_file
-from exequatur_log.entry import entry_of, named_key
 from exequatur_log.fsck import fsck
-from exequatur_log.storage import queries
-from exequatur_log.storage.database import open_database
-from exequatur_log.storage.writer import commit, write
-from exequatur_verifier import statement
 from tests.log import damage, scene
-from tests.log.scene import KEYS, NOW, Case
+from tests.log.scene import NOW, Case
 from tests.support.world import signer
 
 
@@ -38,34 +33,11 @@ def copy(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(sound, tmp_path / "log.db"))
 
 
-def append_without_asking(path: Path, entry: bytes) -> None:
-    """Append as the log does, properly signed, but without registration: what a dishonest operator could do."""
-
-    async def run() -> None:
-        database = await open_database(path, writable=True)
-        async with database.append() as connection:
-            found = await queries.head(connection)
-            assert found is not None
-            former, edge = found
-            parsed = statement.parse(entry)
-            growth = tree.append(edge, [parsed.leaf])
-            signed = head.sign(growth.edge.size, growth.root, NOW, KEYS)
-            held = await queries.tiles(connection, growth.gains.keys())
-            tiles = {key: held.get(key, b"") + gain for key, gain in growth.gains.items()}
-            row = entry_of(parsed, parsed.leaf, former.size, signed.size)
-            key = named_key(parsed)
-            await write(connection, former, [row], [key] if key else [], tiles, signed, growth.edge)
-            await commit(connection)
-        await database.close()
-
-    asyncio.run(run())
-
-
 def test_a_sound_log_has_no_findings_and_progress_is_told(copy: Path) -> None:
     told: list[tuple[int, int]] = []
     assert check_file(copy, lambda done, total: told.append((done, total))) == []
     assert told == [(512, 620), (620, 620)]
-    append_without_asking(copy, scene.request())
+    damage.append_without_asking(copy, scene.request())
     assert check_file(copy) == []
 
 
@@ -85,16 +57,16 @@ def test_what_start_up_refuses_is_found(copy: Path, name: str) -> None:
 
 
 def test_what_should_have_been_refused_is_found_at_its_index(copy: Path) -> None:
-    append_without_asking(copy, scene.request(iss="urn:scene:other"))
+    damage.append_without_asking(copy, scene.request(iss="urn:scene:other"))
     assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("REGISTRATION", 620)]
-    append_without_asking(
+    damage.append_without_asking(
         copy, scene.enrolment(signer("x"), "x", (), by=scene.REQUESTER, enroller="urn:scene:requester")
     )
     assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("REGISTRATION", 620), ("REGISTRATION", 621)]
 
 
 def test_a_statement_signed_with_an_unknown_key_is_found(copy: Path) -> None:
-    append_without_asking(copy, scene.request(key=signer("scene stranger"), iss="urn:scene:requester"))
+    damage.append_without_asking(copy, scene.request(key=signer("scene stranger"), iss="urn:scene:requester"))
     assert [(item.code, item.leaf_index) for item in check_file(copy)] == [("SIGNATURE", 620)]
 
 

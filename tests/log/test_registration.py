@@ -1,6 +1,5 @@
 """Each rule of registration: what it admits, and what it refuses once exactly one thing is changed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,13 @@ from exequatur_log.errors import Code, Refused
 from exequatur_log.genesis import sign_registration
 from exequatur_verifier import statement
 from exequatur_verifier.keys import Algorithm
-from exequatur_verifier.records import Action, Approval, Kind, Link, Registration
+from exequatur_verifier.records import Action, Kind, Link, Registration
 from exequatur_verifier.signing import LocalSigner
 from tests.log import scene
-from tests.log.scene import AUTHORITY, KEYS, NOW, OPERATOR, OWNER, REQUESTER, RUNTIME, Case
+from tests.log.scene import AUTHORITY, KEYS, NOW, OPERATOR, OWNER, REQUESTER, RUNTIME, Case, refused
 from tests.support.world import signer
 
 STRANGER = signer("scene stranger")
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[BlockingLog, bytes]]:
-    """A log for all tests of this file, whose subjects do not meet, and its first policy record."""
-    policy = scene.policy()
-    in_file = request.param == "sqlite"
-    place = tmp_path_factory.mktemp("log") / "log.db" if in_file else request.getfixturevalue("server").database()
-    with scene.create(place) as log:
-        log.register(policy)
-        yield log, policy
 
 
 @pytest.fixture
@@ -42,13 +28,6 @@ def log(shared: tuple[BlockingLog, bytes]) -> BlockingLog:
 @pytest.fixture
 def case(shared: tuple[BlockingLog, bytes]) -> Case:
     return Case(shared[1])
-
-
-def refused(log: BlockingLog, entry: bytes) -> Code:
-    with pytest.raises(Refused) as caught:
-        log.register(entry)
-    assert len(caught.value.detail) > 20
-    return caught.value.code
 
 
 def test_a_whole_case_is_admitted(log: BlockingLog, case: Case) -> None:
@@ -206,23 +185,21 @@ def test_an_authorization_follows_the_decision_under_its_own_policy(log: Blockin
     assert refused(log, scene.authorization(case.sub, links)) is Code.LINK_INVALID
 
 
-@pytest.mark.parametrize("changes", [{"form": "grant"}, {"mode": "observe"}, {"mode": "break-glass"}])
-def test_grants_and_modes_are_unsupported(log: BlockingLog, case: Case, changes: dict[str, str]) -> None:
+def test_an_authorization_is_for_the_action_of_its_request(log: BlockingLog, case: Case) -> None:
+    # L-08
     log.register_many([*case][:2])
-    assert refused(log, scene.authorization(case.sub, case.decided, **changes)) is Code.UNSUPPORTED
+    other = Action(scene.TYPE, scene.digest("other action"))
+    assert refused(log, scene.authorization(case.sub, case.decided, action=other)) is Code.LINK_INVALID
+    assert log.register(case.authorization).fresh
 
 
-def test_delegation_and_approvals_are_unsupported(log: BlockingLog, case: Case) -> None:
-    log.register_many([*case])
-    parent = (Link("parent", case.authorized[0].id),)
-    assert refused(log, scene.request(links=parent)) is Code.UNSUPPORTED
-    assert refused(log, scene.authorization(case.sub, (*case.decided, *parent))) is Code.UNSUPPORTED
-    approver = signer("scene approver")
-    consent = Approval(case.asked[:1], scene.digest("action"), "once", 1)
-    approval = scene.sign(consent, approver, case.sub, iss="urn:scene:approver", exp=NOW + 60)
-    log.register_many([scene.enrolment(approver, "urn:scene:approver", (Kind.APPROVAL,)), approval])
-    links = (*case.decided, Link("approval", scene.record_id(approval)))
-    assert refused(log, scene.authorization(case.sub, links)) is Code.UNSUPPORTED
+@pytest.mark.parametrize("outcome", ["deny", "needs-approval", "allow"])
+def test_what_is_not_allowed_may_be_observed(log: BlockingLog, case: Case, outcome: str) -> None:
+    # L-08
+    decided = scene.decision(case.sub, case.asked, outcome)
+    log.register_many([case.request, decided])
+    links = (case.asked[0], Link("decision", scene.record_id(decided)), case.asked[1])
+    assert log.register(scene.authorization(case.sub, links, mode="observe")).fresh
 
 
 def test_a_verification_is_signed_with_the_key_of_its_authorization(log: BlockingLog, case: Case) -> None:

@@ -1,9 +1,21 @@
 """The queries: entries by place, id, series and column; tiles; heads. Each takes a connection, on its snapshot."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, column, func, select, tuple_, values
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    values,
+)
 
 from exequatur_log.entry import Entry, NamedKey
 from exequatur_log.head import SignedHead, WitnessedHead
@@ -23,20 +35,30 @@ _witnessed: Final = schema.witnessed.c
 _ENTRIES: Final = select(schema.entries)
 
 
-def _newest(series: list[str]) -> Select[Any]:
-    last = (
-        select(_entry.series, func.max(_entry.number).label("number"))
-        .where(_entry.series.in_(series))
-        .group_by(_entry.series)
-        .subquery()
-    )
-    return _ENTRIES.join(last, and_(_entry.series == last.c.series, _entry.number == last.c.number))
+def _issued(subjects: list[str]) -> Select[Any]:
+    # An expression is in no index: SQLite, which knows of no subject how many records it has, would else walk all
+    # authorizations of the log.
+    kind = _entry.kind.op("||")(literal_column("''"))
+    return _ENTRIES.where(_entry.sub.in_(subjects), kind == literal_column("'authorization'"))
 
 
 def _at(table: Table, names: tuple[str, str], places: list[tuple[Any, Any]]) -> Select[Any]:
     """Return the rows of the places, each looked up; for an ``IN`` of pairs SQLite would walk the whole table."""
     wanted = values(*(column(name, table.c[name].type) for name in names), name="wanted").data(places).cte("wanted")
     return select(table).select_from(wanted).join(table, and_(*(table.c[name] == wanted.c[name] for name in names)))
+
+
+def _outermost(series: list[str], extreme: Callable[[ColumnElement[int]], ColumnElement[int]]) -> Select[Any]:
+    """Return the rows of the largest or smallest numbers, each looked up; a maximum by groups walks whole series."""
+    given = values(column("series", _entry.series.type), name="given").data([(name,) for name in series]).cte("given")
+    wanted = select(given.c.series).distinct().cte("wanted")
+    of = schema.entries.alias("of_series").c
+    number = select(extreme(of.number)).where(of.series == wanted.c.series).correlate(wanted).scalar_subquery()
+    return (
+        select(schema.entries)
+        .select_from(wanted)
+        .join(schema.entries, and_(_entry.series == wanted.c.series, _entry.number == number))
+    )
 
 
 _HEAD: Final = Query(select(schema.head))
@@ -60,7 +82,9 @@ _FROZEN: Final = ListQuery(
     ),
     0,
 )
-_NEWEST: Final = ListQuery(_newest, "")
+_NEWEST: Final = ListQuery(lambda series: _outermost(series, func.max), "")
+_OLDEST: Final = ListQuery(lambda series: _outermost(series, func.min), "")
+_ISSUED: Final = ListQuery(_issued, "")
 _SERIES: Final = Query(_ENTRIES.where(_entry.series == bindparam("series")).order_by(_entry.number))
 _LAST: Final = Query(select(func.max(_entry.number)).where(_entry.series == bindparam("series")))
 _WIDTH: Final = Query(select(func.max(_entry.leaf_index)))
@@ -139,6 +163,16 @@ async def frozen_at(connection: Connection, indices: Collection[int]) -> list[tu
 async def newest(connection: Connection, series: Collection[str]) -> list[Entry]:
     """Return the entry with the largest number of each of these series, as far as they have one."""
     return [Entry(*row) for row in await _NEWEST.all(connection, series)]
+
+
+async def oldest(connection: Connection, series: Collection[str]) -> list[Entry]:
+    """Return the entry with the smallest number of each of these series, as far as they have one."""
+    return [Entry(*row) for row in await _OLDEST.all(connection, series)]
+
+
+async def issued(connection: Connection, subjects: Collection[str]) -> list[Entry]:
+    """Return the authorizations of these subjects, for which the index is walked over all their records."""
+    return [Entry(*row) for row in await _ISSUED.all(connection, subjects)]
 
 
 async def series(connection: Connection, name: str) -> list[Entry]:
