@@ -14,7 +14,7 @@ from exequatur_verifier import receipt, statement
 from exequatur_verifier.errors import NotProvenError
 from exequatur_verifier.records import Kind, StatusEntry
 from exequatur_verifier.signing import Signer
-from exequatur_verifier.statement import MAX_STATEMENT, Claims, Statement
+from exequatur_verifier.statement import Claims, Statement
 
 from .log import Log, Placed, Refusal, Registered, Standing
 from .status import (
@@ -210,13 +210,10 @@ class StatusLists:
         record = follow(former, name, listed)
         previous = b"" if former is None else former.id
         unique = sha256(b"status %d %s %s" % (now, previous, name.encode())).digest()[:16]
-        entry = statement.sign(record, Claims(self._iss, name, now, unique), self._signer)
-        if len(entry) > MAX_STATEMENT:
-            raise RevocationError(
-                f"the list would be {len(entry)} bytes long, and a statement has {MAX_STATEMENT} at most; "
-                "revoke a key or an epoch instead of so many names"
-            )
-        return statement.parse(entry)
+        try:
+            return statement.parse(statement.sign(record, Claims(self._iss, name, now, unique), self._signer))
+        except ValueError as error:
+            raise RevocationError(f"{error}; revoke a key or an epoch instead of so many names") from None
 
     def _names(self) -> Names:
         """Return what is revoked by name."""

@@ -92,7 +92,10 @@ def test_indices_fill_one_list_after_the_other() -> None:
 def test_a_version_says_what_the_next_one_begins_with() -> None:
     #
     names = Names(
-        frozenset(("urn:z", "urn:a")), frozenset((bytes(32),)), frozenset((b"k" * 32,)), frozenset((Epoch("urn:s:t", 3),))
+        frozenset(("urn:z", "urn:a")),
+        frozenset((bytes(32),)),
+        frozenset((b"k" * 32,)),
+        frozenset((Epoch("urn:s:t", 3),)),
     )
     listed = Listed({5: status.REVOKED, 9: status.SUSPENDED}, names, 1000)
     first = signed(status.follow(None, NAME, listed))
