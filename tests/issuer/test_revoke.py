@@ -93,7 +93,7 @@ def test_artifacts_of_other_processes_share_no_index(real: ListedHouse) -> None:
     # Nor those of one that has lost its journal.
     (real.folder / "journal.db").unlink()
     issued.append(real.open().authorize_many([real.asked()], now=NOW))
-    entries = [entry_of(one) for some in issued for one in some]  # type: ignore[arg-type]
+    entries = [entry_of(one) for some in issued for one in some]
     assert len(set(entries)) == 7
     assert len(real.versions()) == 1
 
@@ -158,7 +158,7 @@ def test_a_suspended_artifact_is_denied_until_it_is_resumed(listed: ListedHouse)
     issued = listed.issue(listed.asked())
     codes = []
     for verb in ("suspend", "resume", "suspend", "revoke"):
-        assert listed.revoke(issued.bundle, verb).published  # type: ignore[arg-type]
+        assert listed.revoke(issued.bundle, verb).published
         codes.append(listed.verify(listed.refresh(issued.bundle)).code)
     assert codes == [Code.REVOKED, None, Code.REVOKED, Code.REVOKED]
 
