@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exequatur_issuer.asked import RuntimeIdentity
+from exequatur_issuer.asked import Asked, RuntimeIdentity
 from exequatur_issuer.authorize import Issued, Refused
 from exequatur_issuer.request import sign_request
 from exequatur_verifier.action import Descriptor
 from exequatur_verifier.records import Head
 
+from . import remote
 from .founding import subject
 from .home import Home, now, unique
+from .remote import Service
 from .settings import RuntimeEntry
 
 
@@ -24,10 +26,12 @@ def authorize(
     ttl: int | None = None,
     uses: int | None = None,
     heads: tuple[Head, ...] = (),
+    service: Service | None = None,
 ) -> Issued | Refused:
-    """Ask the home's authority, as the home's requester, to permit an action on ``runtime``; return its answer.
+    """Ask an authority, as the home's requester, to permit an action on ``runtime``; return its answer.
 
-    ``heads`` are tree heads that the runtime may remember, from which proofs are stapled.
+    It is the home's own, or that behind ``service``. ``heads`` are tree heads that the runtime may remember, from
+    which proofs are stapled.
     """
     time, salt = now(), unique()
     request = sign_request(
@@ -45,6 +49,7 @@ def authorize(
         disclosure=home.settings.disclosure,
     )
     identity = RuntimeIdentity(runtime.id, runtime.key.encoded, heads)
-    return home.authority(time).authorize(
-        request, salt, descriptor, facts, runtime=identity, now=time, ttl=ttl, uses=uses
-    )
+    asked = Asked(request, salt, descriptor, facts, identity, ttl, uses)
+    if service is not None:
+        return remote.authorize(service, asked)
+    return home.authority(time).authorize_many([asked], now=time)[0]
