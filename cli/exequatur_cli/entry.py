@@ -18,6 +18,7 @@ EXTRAS = {
     "greenlet": "log",
     "httptools": "log",
     "httpx2": "log",
+    "joserfc": "issuer",
     "obstore": "objectstore",
     "prometheus_client": "log",
     "sqlalchemy": "log",

@@ -1,11 +1,11 @@
-"""The issuer's half of a command: a request for what was measured, and the authority's answer."""
+"""The issuer's half of a command: a request for what was measured, and what an authority answers."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from exequatur_issuer.asked import RuntimeIdentity
+from exequatur_issuer.asked import Asked, RuntimeIdentity
 from exequatur_issuer.authorize import Issued, Refused
 from exequatur_issuer.replay import opened
 from exequatur_issuer.request import sign_request
@@ -15,8 +15,10 @@ from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.records import Head, Kind
 from exequatur_verifier.statement import Statement
 
+from . import remote
 from .founding import subject
 from .home import Home, now, unique
+from .remote import Service
 from .settings import RuntimeEntry
 
 
@@ -31,38 +33,39 @@ def authorize(
     uses: int | None = None,
     heads: tuple[Head, ...] = (),
     again: bytes | None = None,
+    service: Service | None = None,
 ) -> Issued | Refused:
-    """Ask the home's authority, as the home's requester, to permit an action on ``runtime``; return its answer.
+    """Ask an authority, as the home's requester, to permit an action on ``runtime``; return its answer.
 
-    ``heads`` are tree heads that the runtime may remember, from which proofs are stapled. ``again`` is the record id of
-    a request of this action that was made before, and is to be answered once approvals have come.
+    It is the home's own, or that behind ``service``. ``heads`` are tree heads that the runtime may remember, from which
+    proofs are stapled. ``again`` is the record id of a request of this action that was made before, and is to be
+    answered once approvals have come; the home's log and content store hold it.
     """
     time = now()
-    identity = RuntimeIdentity(runtime.id, runtime.key.encoded, heads)
-    if again is not None:
-        former = logged_request(home, again)
-        salt, _ = opened(former, home.content)
-        return home.authority(time).authorize(
-            former.entry, salt, descriptor, facts, runtime=identity, now=time, ttl=ttl, uses=uses
+    if again is None:
+        salt = unique()
+        request = sign_request(
+            descriptor,
+            home.signer("requester"),
+            iss=home.settings.requester.iss,
+            audience=runtime.id,
+            subject=subject(),
+            unique=unique(),
+            salt=salt,
+            now=time,
+            claims=claims,
+            ttl=ttl,
+            uses=uses,
+            disclosure=home.settings.disclosure,
         )
-    salt = unique()
-    request = sign_request(
-        descriptor,
-        home.signer("requester"),
-        iss=home.settings.requester.iss,
-        audience=runtime.id,
-        subject=subject(),
-        unique=unique(),
-        salt=salt,
-        now=time,
-        claims=claims,
-        ttl=ttl,
-        uses=uses,
-        disclosure=home.settings.disclosure,
-    )
-    return home.authority(time).authorize(
-        request, salt, descriptor, facts, runtime=identity, now=time, ttl=ttl, uses=uses
-    )
+    else:
+        former = logged_request(home, again)
+        request, (salt, _) = former.entry, opened(former, home.content)
+    identity = RuntimeIdentity(runtime.id, runtime.key.encoded, heads)
+    asked = Asked(request, salt, descriptor, facts, identity, ttl, uses)
+    if service is not None:
+        return remote.authorize(service, asked)
+    return home.authority(time).authorize_many([asked], now=time)[0]
 
 
 def logged_request(home: Home, record_id: bytes) -> Statement:
