@@ -1,7 +1,7 @@
 """The issuer's half of a command: a request for what was measured, and what an authority answers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,7 +12,7 @@ from exequatur_issuer.request import sign_request
 from exequatur_verifier import statement
 from exequatur_verifier.action import Descriptor
 from exequatur_verifier.errors import MalformedError
-from exequatur_verifier.records import Head, Kind
+from exequatur_verifier.records import Decision, Head, Kind
 from exequatur_verifier.statement import Statement
 
 from . import remote
@@ -68,8 +68,24 @@ def authorize(
     return home.authority(time).authorize_many([asked], now=time)[0]
 
 
+def waiting(home: Home) -> list[tuple[Statement, Statement]]:
+    """Return the requests that wait for approvals, each with the decision that says so, the oldest first."""
+    decisions = [(request, statement.parse(decided)) for request, decided in home.journal.undecided().items()]
+    pending = [
+        (logged_request(home, request), decision)
+        for request, decision in decisions
+        if isinstance(decision.record, Decision) and decision.record.outcome == "needs-approval"
+    ]
+    return sorted(pending, key=lambda item: (item[1].claims.iat, home.log.get(item[0].id).leaf_index))
+
+
 def logged_request(home: Home, record_id: bytes) -> Statement:
-    """Return a request of the home's log; raise ``MalformedError`` if that is none."""
+    """Return a request of the home's log, for ``LAST`` the newest that waits; raise ``MalformedError`` if none."""
+    if record_id == LAST:
+        pending = waiting(home)
+        if not pending:
+            raise MalformedError("no request waits for approvals")
+        return pending[-1][0]
     found = home.log.get(record_id)
     request = statement.parse(found.statement)
     if request.kind is not Kind.REQUEST:
@@ -77,8 +93,12 @@ def logged_request(home: Home, record_id: bytes) -> Statement:
     return request
 
 
+# What ``last`` on a command line stands for; no record has this id.
+LAST: Final = b""
+
+
 class RequestId(click.ParamType[bytes]):
-    """A record id in hexadecimal."""
+    """A record id in hexadecimal, or ``last``: the newest request that waits for approvals."""
 
     name = "request"
 
@@ -86,10 +106,12 @@ class RequestId(click.ParamType[bytes]):
         """Return the bytes, or fail as click wants it."""
         if isinstance(value, bytes):
             return value
+        if value == "last":
+            return LAST
         try:
             found = bytes.fromhex(value)
         except ValueError:
             found = b""
         if len(found) != 32:
-            self.fail("a request is named by its record id: 64 hexadecimal digits", param, ctx)
+            self.fail("a request is named by its record id: 64 hexadecimal digits, or last", param, ctx)
         return found
