@@ -34,6 +34,7 @@ COMMANDS: Final = (
     "doctor",
     "enrol",
     "init",
+    "keys",
     "lineage",
     "log",
     "policy",
