@@ -107,16 +107,24 @@ class Home:
 
     def signer(self, role: str) -> Signer:
         """Return the signer of a role; raise ``KeyFileError``, or what ``reference.open_signer`` raises."""
-        source = self.sources.get(role)
+        source, path = self.sources.get(role), self.path / "keys" / f"{role}.pem"
         if source is None:
-            return self.load_key(self.path / "keys" / f"{role}.pem")
+            if not path.exists():
+                raise signer.KeyFileError(
+                    f"there is no {path}; `exequatur keys list` says which key of {role} there is"
+                )
+            return self.load_key(path)
         if role not in self._signers:
-            self._signers[role] = reference.open_signer(source, self.path, self._passphrase)
+            self._signers[role] = self.open_key(source)
         return self._signers[role]
 
     def load_key(self, path: Path) -> Signer:
         """Return the signer of another key file under the home's passphrase; raise ``KeyFileError``."""
         return signer.load_key(path, self._passphrase)
+
+    def open_key(self, source: Source) -> Signer:
+        """Return the signer of a key that is anywhere; raise what ``reference.open_signer`` raises."""
+        return reference.open_signer(source, self.path, self._passphrase)
 
     def copy_key(self, role: str, target: Path, passphrase: bytes) -> None:
         """Write a role's key file to another, under another passphrase; raise ``KeyFileError``."""

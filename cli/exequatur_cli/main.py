@@ -36,6 +36,7 @@ COMMANDS: Final = (
     "doctor",
     "enrol",
     "init",
+    "keys",
     "lineage",
     "log",
     "policy",
