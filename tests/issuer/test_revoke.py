@@ -69,7 +69,7 @@ def reports(house: ListedHouse) -> list[tuple[statement.Statement, Enforcement]]
 def test_an_artifact_has_the_index_of_its_request_and_its_bundle_the_list(listed: ListedHouse) -> None:
     # A-50 A-51 B-13
     issued = listed.issue(listed.asked())
-    assert entry_of(issued) == StatusEntry(FIRST, listed.log.find(issued.request))
+    assert tuple(entry_of(issued)) == (FIRST, listed.log.find(issued.request))
     parts = bundle.decode(issued.bundle)
     assert parts.request is not None
     assert statement.parse(parts.request.statement).id == issued.request
@@ -158,7 +158,7 @@ def test_a_suspended_artifact_is_denied_until_it_is_resumed(listed: ListedHouse)
     issued = listed.issue(listed.asked())
     codes = []
     for verb in ("suspend", "resume", "suspend", "revoke"):
-        assert listed.revoke(issued.bundle, verb).published  # type: ignore[arg-type]
+        assert listed.revoke(issued.bundle, verb).published
         codes.append(listed.verify(listed.refresh(issued.bundle)).code)
     assert codes == [Code.REVOKED, None, Code.REVOKED, Code.REVOKED]
 
