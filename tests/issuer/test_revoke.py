@@ -70,9 +70,7 @@ def reports(house: ListedHouse) -> list[tuple[statement.Statement, Enforcement]]
 def test_an_artifact_has_the_index_of_its_request_and_its_bundle_the_list(listed: ListedHouse) -> None:
     # A-50 A-51 B-13
     issued = listed.issue(listed.asked())
-    index = listed.log.find(issued.request)
-    assert index is not None
-    assert entry_of(issued) == StatusEntry(FIRST, index)
+    assert tuple(entry_of(issued)) == (FIRST, listed.log.find(issued.request))
     parts = bundle.decode(issued.bundle)
     assert parts.request is not None
     assert statement.parse(parts.request.statement).id == issued.request
