@@ -39,6 +39,7 @@ COMMANDS: Final = (
     "policy",
     "run",
     "serve",
+    "tools",
     "verify",
     "witness",
 )

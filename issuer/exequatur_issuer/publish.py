@@ -24,7 +24,7 @@ from .decide import InForce
 from .engine import PolicyEngine
 from .obligations import ObligationError
 from .policyset import PolicySet, PolicySetError
-from .rules import Rules, parse_rules
+from .rules import Rules, check_enums, parse_rules
 
 # A decision lists its determining policies, and a list in a record holds no more.
 _MOST_POLICIES: Final = 1024
@@ -49,7 +49,9 @@ def load_set(policy_set: PolicySet) -> tuple[PolicyEngine, Rules]:
         raise PolicySetError("sources", 0, str(error)) from None
     if len(engine.policies) > _MOST_POLICIES:
         raise PolicySetError("sources", 0, f"more than {_MOST_POLICIES} policies")
-    return engine, parse_rules(policy_set.mapping)
+    rules = parse_rules(policy_set.mapping)
+    check_enums(rules, engine.enumerations)
+    return engine, rules
 
 
 def publish(
