@@ -12,6 +12,7 @@ EXTRAS = {
     "aiosqlite": "log",
     "alembic": "log",
     "asyncpg": "postgres",
+    "cedar_mcp_schema_generator": "tools",
     "cedarpy": "issuer",
     "click": "cli",
     "fastapi": "log",

@@ -44,6 +44,7 @@ COMMANDS: Final = (
     "run",
     "serve",
     "signer",
+    "tools",
     "verify",
     "witness",
 )
