@@ -26,13 +26,13 @@ from exequatur_issuer.display import describe, escape
     ],
 )
 def test_escapes(value: str | bytes, shown: str, warned: int) -> None:
-    #
+    #
     text, warnings = escape(value)
     assert (text, len(warnings)) == (shown, warned)
 
 
 def test_every_value_of_an_action_stands_in_its_place() -> None:
-    #
+    #
     descriptor = {
         "type": "mcp.tool",
         "name": "send_money",
@@ -55,7 +55,7 @@ def test_every_value_of_an_action_stands_in_its_place() -> None:
 
 
 def test_a_name_that_hides_something_is_warned_of_too() -> None:
-    #
+    #
     lines = describe({"args": {"to\u202e": "me"}})
     assert lines[0].place == '/args/"toU+202E"'
     assert lines[0].warnings
