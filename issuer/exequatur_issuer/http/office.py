@@ -7,14 +7,16 @@ approve    a signed approval, for the log
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from exequatur_issuer import principals
+from exequatur_issuer import principals, rehearsal
 from exequatur_issuer.artifact import make_authorization
 from exequatur_issuer.asked import Asked, Case, Refused, RuntimeIdentity, open_asked
 from exequatur_issuer.authorize import Authority, Issued
+from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.decide import InForce, decide, explain
+from exequatur_issuer.explaining import near_misses
 from exequatur_issuer.log import Log, Refusal, Registered, Standing
 from exequatur_issuer.request import Disclosure, sign_request
 from exequatur_verifier import statement
@@ -27,19 +29,6 @@ from exequatur_verifier.statement import Statement
 
 from .asked import Form
 from .waiting import Approvals
-
-
-class NearMisses(Protocol):
-    """Whoever can say what of a denied request would have to be otherwise, in sentences."""
-
-    def __call__(self, case: Case, policy: InForce, now: int) -> Sequence[str]:
-        """Return the sentences, the nearest first."""
-        ...
-
-
-def unknown(case: Case, policy: InForce, now: int) -> Sequence[str]:  # noqa: ARG001  # the form of ``NearMisses``
-    """Return no sentence."""
-    return ()
 
 
 class Ports(NamedTuple):
@@ -60,7 +49,6 @@ class Ports(NamedTuple):
     close: Callable[[], None]
     disclosure: Disclosure = "commitment"
     approvals: Approvals | None = None
-    near_misses: NearMisses = unknown
 
 
 class Logged(NamedTuple):
@@ -252,7 +240,7 @@ class Office:
         if record.outcome == "needs-approval":
             return Waiting(request, result, record.reasons, logged)
         case = open_asked(asked)
-        near = tuple(self.ports.near_misses(case, policy, record.now)) if isinstance(case, Case) else ()
+        near = _near_misses(case, policy, record.now) if isinstance(case, Case) else ()
         return Denied(request, result, record.reasons, logged, near)
 
     def _unenrolled(self, request: Statement, record: Request) -> Refused | None:
@@ -269,3 +257,13 @@ class Office:
         except NotProvenError:
             return Refused("SIGNATURE_INVALID", "the signature of the request does not hold")
         return None
+
+
+def _near_misses(case: Case, policy: InForce, now: int) -> tuple[str, ...]:
+    """Return what of a denied request would have to be otherwise, in sentences, the nearest first."""
+    if not isinstance(policy.engine, CedarEngine):
+        return ()
+    record = case.request.record
+    assert isinstance(record, Request)
+    question = rehearsal.Question(case.asked.descriptor, case.request.claims.iss, now, record.claims)
+    return tuple(near.sentence() for near in near_misses(question, policy, policy.engine))
