@@ -4,6 +4,7 @@ answer     requests for artifacts: a bundle, a logged denial, a wait for approva
 plan       what the decision would be, with nothing signed and nothing logged
 request    a request of the authority's own key, for an agent that cannot sign
 approve    a signed approval, for the log
+keep       the status lists that are in use, from lapsing
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from exequatur_issuer.authorize import Authority, Issued
 from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.decide import InForce, decide, explain
 from exequatur_issuer.explaining import near_misses
+from exequatur_issuer.lists import StatusLists
 from exequatur_issuer.log import Log, Refusal, Registered, Standing
 from exequatur_issuer.request import Disclosure, sign_request
 from exequatur_verifier import statement
@@ -49,6 +51,7 @@ class Ports(NamedTuple):
     close: Callable[[], None]
     disclosure: Disclosure = "commitment"
     approvals: Approvals | None = None
+    lists: StatusLists | None = None
 
 
 class Logged(NamedTuple):
@@ -219,6 +222,12 @@ class Office:
             raise MalformedError(f"this is a {approval.kind.value}, and an approval is what is posted here")
         (answer,) = self.ports.log.register([data])
         return answer
+
+    def keep(self) -> None:
+        """Publish the status lists in use again that are half over; raise what ``StatusLists`` does."""
+        now, lists = self.ports.clock(), self.ports.lists
+        if lists is not None:
+            lists.fresh(lists.in_use(now), now)
 
     def _judged(self, asked: Asked, result: Issued | Refused, policy: InForce) -> Answered:
         if isinstance(result, Issued) or result.decision is None:
