@@ -24,6 +24,7 @@ POLICY = re.compile(r"^```cedar\n// (?P<file>\S+)\n(?P<text>.*?)^```$", re.MULTI
 ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
 
 
+@pytest.mark.timeout(400)
 def test_every_command_of_the_readme_runs_in_its_order(tmp_path: Path) -> None:
     named = set(ADDRESS.findall(README))
     with ExitStack() as held:

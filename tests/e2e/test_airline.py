@@ -101,8 +101,8 @@ def test_every_call_is_governed_recorded_and_replayed(desk: Home, claims: dict[s
     assert report.ok, report
     assert report.decisions == {"total": 577, "equal": 577}
     assert report.entries == {
-        "authorization": issued, "decision": 577, "enrolment": 5, "outcome": issued, "policy": 2, "request": 577,
-        "verification": issued,
+        "authorization": issued, "decision": 577, "enrolment": 6, "outcome": issued, "policy": 2, "request": 577,
+        "status": 1, "verification": issued,
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ class Mortal:
         self._home = home
         self._process = self._start("127.0.0.1:0")
         assert self._process.stdout is not None
-        self.url: str = json.loads("".join(self._process.stdout.readline() for _ in range(4)))["url"]
+        self.url: str = json.loads("".join(self._process.stdout.readline() for _ in range(5)))["url"]
         self.kills = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._kill)
