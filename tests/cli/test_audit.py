@@ -19,6 +19,7 @@ FIELDS = {
     "consistent",
     "complete",
     "entries",
+    "engine",
     "decisions",
     "orphaned",
     "unflushed",
@@ -58,7 +59,7 @@ def test_sound_home_is_ok(exq: Exq, busy: Path) -> None:
     assert report["consistent"]
     assert report["complete"]
     assert report["entries"] == {
-        "authorization": 2, "decision": 3, "enforcement": 1, "enrolment": 5, "outcome": 2, "policy": 1, "request": 3,
+        "authorization": 2, "decision": 3, "enforcement": 1, "enrolment": 6, "outcome": 2, "policy": 1, "request": 3,
         "status": 1, "verification": 2,
     }  # fmt: skip
     assert report["decisions"] == {"total": 3, "equal": 3}
