@@ -123,7 +123,8 @@ def _request(query: Query) -> dict[str, Any]:
         "principal": query.principal._asdict(),
         "action": query.action._asdict(),
         "resource": query.resource._asdict(),
-        "context": dict(query.context),
+        # As text, because the binding would copy the request to put the text in.
+        "context": json.dumps(dict(query.context)),
     }
 
 
