@@ -147,39 +147,46 @@ def _replay(log: BlockingLog, part: Range) -> Replayed:
     recent: OrderedDict[bytes, bytes] = OrderedDict()
 
     def find(record_id: bytes) -> bytes | None:
-        if record_id in recent:
-            return recent[record_id]
-        try:
-            return log.get(record_id).statement
-        except NotFoundError:
-            return None
+        if record_id not in recent:
+            try:
+                recent[record_id] = log.get(record_id).statement
+            except NotFoundError:
+                return None
+        # A policy record is found by everything that is decided under it.
+        recent.move_to_end(record_id)
+        return recent[record_id]
 
     decisions = equal = 0
     findings: list[Finding] = []
     leaves: list[bytes] = []
-    for entry in log.entries(max(0, part.start - _BEFORE), part.end):
-        # The log's columns may lie; what is found by them is parsed again, and its own id compared.
-        recent[entry.record_id] = entry.statement
-        if len(recent) > _KEPT:
-            recent.popitem(last=False)
-        if entry.leaf_index < part.start:
-            continue
-        leaves.append(merkle.leaf_hash(entry.statement))
-        if _MARK not in entry.statement:
-            continue
-        try:
-            parsed = replay.parse(entry.statement)
-        except MalformedError as error:
-            detail = f"cannot be read: {error}; restore the log from a copy"
-            findings.append(Finding("DECISION_NOT_REPLAYABLE", entry.leaf_index, entry.record_id, detail))
-            continue
-        for result in replay.replay(list(replay.collect([parsed], find)), part.content):
-            decisions += 1
-            if result.result == "equal":
-                equal += 1
-            else:
-                code = "DECISION_DIFFERS" if result.result == "different" else "DECISION_NOT_REPLAYABLE"
-                findings.append(Finding(code, entry.leaf_index, result.decision, result.detail))
+    place = part.start
+
+    def cases() -> Iterator[replay.Case]:
+        nonlocal place
+        for entry in log.entries(max(0, part.start - _BEFORE), part.end):
+            # The log's own columns may lie; what is found by them is judged by the id that it has.
+            recent[entry.record_id] = entry.statement
+            if len(recent) > _KEPT:
+                recent.popitem(last=False)
+            if entry.leaf_index < part.start:
+                continue
+            place = entry.leaf_index
+            leaves.append(merkle.leaf_hash(entry.statement))
+            if _MARK not in entry.statement:
+                continue
+            try:
+                yield from replay.collect([replay.parse(entry.statement)], find)
+            except MalformedError as error:
+                detail = f"cannot be read: {error}; restore the log from a copy"
+                findings.append(Finding("DECISION_NOT_REPLAYABLE", place, entry.record_id, detail))
+
+    for result in replay.replay_each(cases(), part.content):
+        decisions += 1
+        if result.result == "equal":
+            equal += 1
+        else:
+            code = "DECISION_DIFFERS" if result.result == "different" else "DECISION_NOT_REPLAYABLE"
+            findings.append(Finding(code, place, result.decision, result.detail))
     return Replayed(decisions, equal, tuple(findings), tree.append(tree.EMPTY, leaves).edge)
 
 

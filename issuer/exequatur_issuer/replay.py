@@ -12,7 +12,7 @@ Only the record is judged. Signatures, links and the order of the log are the au
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -66,15 +66,20 @@ def collect(statements: Iterable[Statement], find: Callable[[bytes], bytes | Non
 def replay(cases: Sequence[Case], directory: Path) -> list[Replayed]:
     """Return the result for each case, with the content store in ``directory``.
 
-    Chunks of a log can be replayed by any number of processes: nothing is shared, and policy sets once loaded
-    are kept. Raises nothing for what the log or the store holds, except ``MalformedError`` for a case whose
-    first statement is no decision.
+    Chunks of a log can be replayed by any number of processes: nothing is shared. Raises nothing for what the log or
+    the store holds, except ``MalformedError`` for a case whose first statement is no decision.
     """
+    return list(replay_each(cases, directory))
+
+
+def replay_each(cases: Iterable[Case], directory: Path) -> Iterator[Replayed]:
+    """Yield the result for each case as it comes. The parts of a policy set are read once."""
     content = ContentStore(directory)
-    return [_replay(case, content, directory) for case in cases]
+    load = lru_cache(maxsize=_LOADED)(partial(_load, content))
+    return (_replay(case, content, load) for case in cases)
 
 
-def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
+def _replay(case: Case, content: ContentStore, load: Callable[[bytes], InForce]) -> Replayed:
     decision = parse(case.decision)
     record = decision.record
     if not isinstance(record, Decision):
@@ -86,7 +91,7 @@ def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
         return Replayed(decision.id, "not-replayable", "an approval of it is not in the log")
     try:
         approvals = [statement.parse(item) for item in logged]
-        policy = _load(case.policy, directory)
+        policy = load(case.policy)
         used = Engine(policy.engine.name, policy.engine.version)
         if record.engine != used:
             detail = f"decided by {' '.join(record.engine)}, and this is {' '.join(used)}: replay it with that version"
@@ -137,11 +142,10 @@ def _show(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else repr(value)
 
 
-@lru_cache(maxsize=_LOADED)
-def _load(policy: bytes, directory: Path) -> InForce:
+def _load(content: ContentStore, policy: bytes) -> InForce:
     record = statement.parse(policy)
-    return InForce(record, *_load_set(parts(record, ContentStore(directory))))
+    return InForce(record, *_load_set(parts(record, content)))
 
 
-# Several epochs can be one set, which is then loaded once.
+# What is loaded follows from the parts alone, whichever epoch, log and store they are of.
 _load_set: Final = lru_cache(maxsize=_LOADED)(load_set)
