@@ -84,7 +84,7 @@ def replay_log(
     that is found instead.
     """
     parts = [Range(place, content, start, min(start + part, head.size)) for start in range(0, head.size, part)]
-    processes = min(processes or len(os.sched_getaffinity(0)), len(parts))
+    processes = min(processes or os.cpu_count() or 1, len(parts))
     decisions = equal = 0
     findings: list[Finding] = []
     whole: tree.Edge | None = tree.EMPTY
