@@ -3,9 +3,10 @@
     consistent   every leaf, tile, head, signature and registration derived again (``fsck``); trust's genesis at entry 0
                  and trust's key on the head; every head that the runtime remembers continued by the log
     complete     no gap in any runtime's records, and every verification followed by its outcome
-    decisions    each computed again from the log and the content store
+    decisions    each computed again from the log and the content store (``replaying``)
 
-Memory stays flat: the log is read a page at a time, and what is looked up again is looked up in the log.
+Memory stays flat: the log is read a page at a time, and what is looked up again is looked up in the log. Asked for
+alone, the decisions are those of the log with that genesis, under a head with that key.
 """
 
 from collections import Counter, OrderedDict
@@ -17,45 +18,38 @@ from typing import Final, NamedTuple
 from exequatur_gate import home as runtime_home
 from exequatur_gate import spool
 from exequatur_gate.state import State, StateUnavailableError
-from exequatur_issuer import replay
+from exequatur_issuer.cedar import CedarEngine, version
 from exequatur_log import settings as log_settings
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.errors import LogError, NotFoundError
+from exequatur_log.storage.place import Place
 from exequatur_verifier import merkle, receipt, statement
 from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.memory import KnownHead
 from exequatur_verifier.monitor import Monitor
-from exequatur_verifier.records import Decision
 from exequatur_verifier.statement import Statement
 from exequatur_verifier.trust import Trust
 from exequatur_verifier.trust_file import parse as parse_trust
+
+from .replaying import Finding, replay_log
 
 Progress = Callable[[str, int, int], None]
 
 # What is missing, among what a monitor finds; the rest is there, and wrong.
 _INCOMPLETE: Final = ("SEQUENCE_GAP", "SEQUENCE_FORK", "OUTCOME_MISSING")
-_PAGE: Final = 512
 _KEPT: Final = 4096
 
 
-class Finding(NamedTuple):
-    """What an auditor must explain: a code, the entry it shows at, its record id, and a sentence."""
-
-    code: str
-    leaf_index: int | None
-    record: bytes | None
-    detail: str
-
-
 class Report(NamedTuple):
-    """The result of an audit."""
+    """The result of an audit. What was not asked for is ``None``, nothing or none."""
 
     origin: str
     size: int
     root: bytes
-    consistent: bool
-    complete: bool
+    consistent: bool | None
+    complete: bool | None
     entries: dict[str, int]
+    engine: str
     decisions: dict[str, int]
     orphaned: int
     unflushed: int
@@ -65,52 +59,73 @@ class Report(NamedTuple):
     def ok(self) -> bool:
         """Say whether nothing is left to explain."""
         return (
-            self.consistent
-            and self.complete
+            self.consistent is not False
+            and self.complete is not False
             and self.decisions["total"] == self.decisions["equal"]
             and not self.unflushed
             and not self.findings
         )
 
 
-def audit(path: Path, progress: Progress = lambda *_: None) -> Report:
-    """Audit the log of the home at ``path``, from the trust policy of that home.
+def audit(path: Path, progress: Progress = lambda *_: None, *, only_replay: bool = False) -> Report:
+    """Audit the log of the home at ``path``, from the trust policy of that home; ``only_replay`` is the decisions.
 
     Reads only; raises ``ExequaturError``.
     """
     trust = parse_trust((path / "trust.toml").read_bytes())
     place = log_settings.place(log_settings.read(path / "log.toml"), path)
-    faults = [
-        Finding(fault.code, fault.leaf_index, None, fault.detail)
-        for fault in check_file(place, lambda done, total: progress("log", done, total))
-    ]
+    faults: list[Finding] = []
     try:
+        if not only_replay:
+            faults += (
+                Finding(fault.code, fault.leaf_index, None, fault.detail)
+                for fault in check_file(place, lambda done, total: progress("log", done, total))
+            )
         with BlockingLog.open(place) as log:
-            return _audit(path, log, trust, faults, progress)
+            return _audit(path, place, log, trust, faults, progress, only_replay=only_replay)
     except LogError as error:
         # A log that cannot be read any further is a finding too, and the last one.
         faults.append(Finding("DATABASE", None, None, str(error)))
-        return Report(", ".join(trust.logs), 0, b"", False, False, {}, {"total": 0, "equal": 0}, 0, 0, tuple(faults))
+        origin, nothing = ", ".join(trust.logs), {"total": 0, "equal": 0}
+        return Report(origin, 0, b"", False, False, {}, _engine(), nothing, 0, 0, tuple(faults))
 
 
-def _audit(path: Path, log: BlockingLog, trust: Trust, faults: list[Finding], progress: Progress) -> Report:
+def _audit(
+    path: Path,
+    place: Place,
+    log: BlockingLog,
+    trust: Trust,
+    faults: list[Finding],
+    progress: Progress,
+    *,
+    only_replay: bool,
+) -> Report:
     head = log.head()
     unflushed, memory_faults = _check_memory(path, log)
     faults += (*_check_trust(log, trust), *memory_faults)
-    walk = _Walk(log, trust.leeway, path / "content")
-    walk.run(lambda done: progress("records", done, head.size), head.size)
+    walk = _Walk(log, trust.leeway)
+    if not only_replay:
+        walk.run(lambda done: progress("records", done, head.size), head.size)
+    replayed = replay_log(
+        log, place, path / "content", head, lambda done: progress("decisions among records", done, head.size)
+    )
     return Report(
         log.identity.origin,
         head.size,
         head.root,
-        not faults,
-        not any(found.code in _INCOMPLETE for found in walk.missing),
+        None if only_replay and not faults else not faults,
+        None if only_replay else not any(found.code in _INCOMPLETE for found in walk.missing),
         dict(sorted(walk.kinds.items())),
-        {"total": walk.decisions, "equal": walk.equal},
+        _engine(),
+        {"total": replayed.decisions, "equal": replayed.equal},
         walk.orphaned,
-        unflushed,
-        (*faults, *walk.missing, *walk.unequal),
+        0 if only_replay else unflushed,
+        (*faults, *walk.missing, *replayed.findings),
     )
+
+
+def _engine() -> str:
+    return f"{CedarEngine.name} {version()}"
 
 
 def to_object(report: Report) -> dict[str, object]:
@@ -172,17 +187,14 @@ def _compare(log: BlockingLog, known: KnownHead) -> Finding | None:
 
 
 class _Walk:
-    """One pass over the records, for what is missing, and for every decision."""
+    """One pass over the records, for what is missing."""
 
-    def __init__(self, log: BlockingLog, leeway: int, content: Path) -> None:
+    def __init__(self, log: BlockingLog, leeway: int) -> None:
         self.kinds: Counter[str] = Counter()
         self.missing: list[Finding] = []
-        self.unequal: list[Finding] = []
-        self.decisions = self.equal = 0
         self._log = log
-        self._content = content
         self._monitor = Monitor(self._statement, leeway)
-        # What decisions and verifications refer to stands a few entries before them.
+        # What verifications refer to stands a few entries before them.
         self._recent: OrderedDict[bytes, bytes] = OrderedDict()
 
     @property
@@ -192,7 +204,6 @@ class _Walk:
 
     def run(self, progress: Callable[[int], None], end: int) -> None:
         """Read the whole log."""
-        page: list[tuple[int, Statement]] = []
         for entry in self._log.entries(0, end):
             self.kinds[entry.kind] += 1
             try:
@@ -203,24 +214,8 @@ class _Walk:
             if len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
             self.missing += (Finding(*found) for found in self._monitor.observe(entry.leaf_index, parsed))
-            if isinstance(parsed.record, Decision):
-                page.append((entry.leaf_index, parsed))
-            if len(page) == _PAGE:
-                self._replay(page)
-                page.clear()
             progress(entry.leaf_index + 1)
-        self._replay(page)
         self.missing += (Finding(*found) for found in self._monitor.finish())
-
-    def _replay(self, page: list[tuple[int, Statement]]) -> None:
-        cases = list(replay.collect((parsed for _, parsed in page), self._find))
-        self.decisions += len(cases)
-        for (index, parsed), result in zip(page, replay.replay(cases, self._content), strict=True):
-            if result.result == "equal":
-                self.equal += 1
-            else:
-                code = "DECISION_DIFFERS" if result.result == "different" else "DECISION_NOT_REPLAYABLE"
-                self.unequal.append(Finding(code, index, parsed.id, result.detail))
 
     def _find(self, record_id: bytes) -> bytes | None:
         known = self._recent.get(record_id)

@@ -63,7 +63,7 @@ class CedarEngine:
         ids that look like positions, policies that can never apply, and entities that do not conform to the
         schema.
         """
-        self.version = _version()
+        self.version = version()
         self._schema = _parse_schema(check_text(SCHEMA, policy_set.schema))
         statements = [statement for file, text in policy_set.files() for statement in _split(file, text)]
         text = policy_set.sources.decode()
@@ -123,7 +123,8 @@ def _request(query: Query) -> dict[str, Any]:
         "principal": query.principal._asdict(),
         "action": query.action._asdict(),
         "resource": query.resource._asdict(),
-        "context": dict(query.context),
+        # As text, because the binding would copy the request to put the text in.
+        "context": json.dumps(dict(query.context)),
     }
 
 
@@ -137,7 +138,7 @@ def _one_by_one(conditions: Sequence[Condition]) -> str:
     return json.dumps({"staticPolicies": policies, "templates": {}, "templateLinks": []})
 
 
-def _version() -> str:
+def version() -> str:
     """Return the versions of Cedar and of its binding; the wheel's bill of materials knows the first."""
     cedar = distribution("cedarpy")
     bill = json.loads(cedar.read_text("sboms/cedarpy.cyclonedx.json") or "{}")

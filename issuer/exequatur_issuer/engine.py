@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 from exequatur_verifier import cbor
 
 Outcome = Literal["allow", "deny"]
+Effect = Literal["permit", "forbid"]
 Code = Literal["POLICY_FORBID", "POLICY_DEFAULT_DENY", "POLICY_ERROR", "POLICY_NO_DECISION"]
 
 
@@ -58,7 +59,7 @@ class Policy(NamedTuple):
     """
 
     id: str
-    effect: Literal["permit", "forbid"]
+    effect: Effect
     annotations: Mapping[str, str]
 
 

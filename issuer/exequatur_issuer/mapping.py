@@ -40,6 +40,8 @@ _MIN_LONG: Final = -(2**63)
 _MAX_LONG: Final = 2**63 - 1
 _DECIMAL_SCALE: Final = 10_000  # A Cedar decimal is a long in ten-thousandths.
 _NO_RULES: Final = ActionRules()
+# What needs not be asked whether it is a list or a mapping, which takes long.
+_LEAVES: Final = frozenset((str, bytes, int, bool, float))
 
 
 class MappingError(ExequaturError):
@@ -96,7 +98,7 @@ def refuse_reserved(arguments: object) -> None:
             for key in value:
                 if key in RESERVED:
                     raise MappingError(f"the key {key} is reserved and never accepted in arguments")
-            pending += value.values()
+            pending += (item for item in value.values() if type(item) not in _LEAVES)
         elif isinstance(value, list | tuple):
             pending += value
 
@@ -149,10 +151,11 @@ class _Types(NamedTuple):
             raise MappingError(f"{path} is nested deeper than {_MAX_DEPTH} levels")
         if path in self.rules.opaque:
             return _digest(value, path)
-        if isinstance(value, Mapping):
-            return self._record(value, path, depth)
-        if isinstance(value, list | tuple):
-            return [self.value(item, path, depth + 1) for item in value]
+        if type(value) not in _LEAVES:
+            if isinstance(value, Mapping):
+                return self._record(value, path, depth)
+            if isinstance(value, list | tuple):
+                return [self.value(item, path, depth + 1) for item in value]
         if path in self.rules.decimals:
             return _decimal(value, path)
         if path in self.rules.enums:

@@ -15,14 +15,14 @@ denies; other annotations (``@id``, ``@doc``) mean nothing here.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Final, NamedTuple
 
 from exequatur_verifier.constraints import FROM_PATH, SEALED, Constraints, Limits, Process, Sandbox
 from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.match import is_under
 
-from .engine import Policy
+from .engine import Effect, Policy
 
 _NUMBER: Final = re.compile(r"(?P<digits>[1-9][0-9]{0,11})(?P<unit>[A-Za-z]*)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -56,7 +56,13 @@ class Obligations(NamedTuple):
 
 def collect(permits: Iterable[Policy]) -> Obligations:
     """Return what all of ``permits`` demand together. Raises ``ObligationError``."""
-    demands = [_demands(policy) for policy in permits]
+    return _collect(tuple((policy.id, policy.effect, tuple(policy.annotations.items())) for policy in permits))
+
+
+# A policy set decides most requests by the same few of its permits.
+@lru_cache(maxsize=256)
+def _collect(permits: tuple[tuple[str, Effect, tuple[tuple[str, str], ...]], ...]) -> Obligations:
+    demands = [_demands(Policy(name, effect, dict(annotations))) for name, effect, annotations in permits]
     found: dict[str, Any] = {}
     for name, annotation in _ANNOTATIONS.items():
         values = [demand[name] for demand in demands if name in demand]

@@ -12,7 +12,7 @@ Only the record is judged. Signatures, links and the order of the log are the au
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -23,10 +23,12 @@ from exequatur_verifier.records import Decision, Engine, Request
 from exequatur_verifier.statement import Statement
 
 from .content import ContentError, ContentStore
-from .decide import InForce, decide, open_request
-from .publish import load
+from .decide import InForce, RequestMismatchError, decide
+from .publish import load_set, parts
 
 _LOADED: Final = 32
+# Of a case, the decision and the request are looked at more than once.
+parse: Final = lru_cache(maxsize=64)(statement.parse)
 
 
 class Case(NamedTuple):
@@ -64,16 +66,21 @@ def collect(statements: Iterable[Statement], find: Callable[[bytes], bytes | Non
 def replay(cases: Sequence[Case], directory: Path) -> list[Replayed]:
     """Return the result for each case, with the content store in ``directory``.
 
-    Chunks of a log can be replayed by any number of processes: nothing is shared, and policy sets once loaded
-    are kept. Raises nothing for what the log or the store holds, except ``MalformedError`` for a case whose
-    first statement is no decision.
+    Chunks of a log can be replayed by any number of processes: nothing is shared. Raises nothing for what the log or
+    the store holds, except ``MalformedError`` for a case whose first statement is no decision.
     """
+    return list(replay_each(cases, directory))
+
+
+def replay_each(cases: Iterable[Case], directory: Path) -> Iterator[Replayed]:
+    """Yield the result for each case as it comes. The parts of a policy set are read once."""
     content = ContentStore(directory)
-    return [_replay(case, content, directory) for case in cases]
+    load = lru_cache(maxsize=_LOADED)(partial(_load, content))
+    return (_replay(case, content, load) for case in cases)
 
 
-def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
-    decision = statement.parse(case.decision)
+def _replay(case: Case, content: ContentStore, load: Callable[[bytes], InForce]) -> Replayed:
+    decision = parse(case.decision)
     record = decision.record
     if not isinstance(record, Decision):
         raise MalformedError(f"a {decision.kind.value} record is no decision")
@@ -84,15 +91,17 @@ def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
         return Replayed(decision.id, "not-replayable", "an approval of it is not in the log")
     try:
         approvals = [statement.parse(item) for item in logged]
-        policy = _load(case.policy, directory)
+        policy = load(case.policy)
         used = Engine(policy.engine.name, policy.engine.version)
         if record.engine != used:
-            detail = f"decided by {' '.join(record.engine)}, and this is {' '.join(used)}"
+            detail = f"decided by {' '.join(record.engine)}, and this is {' '.join(used)}: replay it with that version"
             return Replayed(decision.id, "not-replayable", detail)
-        request = statement.parse(case.request)
+        request = parse(case.request)
         salt, descriptor = opened(request, content)
     except ContentError as error:
         return Replayed(decision.id, "not-replayable", str(error), digest=error.digest)
+    except OSError as error:
+        return Replayed(decision.id, "not-replayable", f"the content store cannot be read: {error}")
     except ExequaturError as error:
         return Replayed(decision.id, "not-replayable", f"what it rested on cannot be used: {error}")
     return _compare(decision.id, record, decide(request, salt, descriptor, policy, record.now, approvals).record)
@@ -113,8 +122,10 @@ def opened(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor
         end = len(action.ACTION_TAG) + action.SALT_SIZE
         salt, encoded = preimage[len(action.ACTION_TAG) : end], preimage[end:]
     descriptor = action.decode(encoded)
-    # What hashes to the commitment under another tag would be no descriptor; this asks with the right one.
-    open_request(request, salt, descriptor)
+    # What hashes to the commitment under another tag would be no descriptor; this asks with the right one. Only what
+    # ``encode`` writes is decoded, so there is nothing to encode again.
+    if (descriptor["type"], action.commitment(action.ACTION_TAG, salt, encoded)) != record.action:
+        raise RequestMismatchError("the request commits to another action than the one that is kept for it")
     return salt, descriptor
 
 
@@ -122,7 +133,7 @@ def _compare(decision: bytes, logged: Decision, computed: Decision) -> Replayed:
     for field in Decision._fields:
         was, should_be = getattr(logged, field), getattr(computed, field)
         if was != should_be:
-            detail = f"{field} is {_show(was)}, and its inputs give {_show(should_be)}"
+            detail = f"{field} is {_show(was)}, and its inputs give {_show(should_be)}: ask who signed it to explain it"
             return Replayed(decision, "different", detail, field=field)
     return Replayed(decision, "equal", f"{logged.outcome} at {logged.now}")
 
@@ -131,6 +142,10 @@ def _show(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else repr(value)
 
 
-@lru_cache(maxsize=_LOADED)
-def _load(policy: bytes, directory: Path) -> InForce:
-    return load(statement.parse(policy), ContentStore(directory))
+def _load(content: ContentStore, policy: bytes) -> InForce:
+    record = statement.parse(policy)
+    return InForce(record, *_load_set(parts(record, content)))
+
+
+# What is loaded follows from the parts alone, whichever epoch, log and store they are of.
+_load_set: Final = lru_cache(maxsize=_LOADED)(load_set)

@@ -15,9 +15,11 @@ from tests.bench import (
     airline,
     auditing,
     capacity,
+    deciding,
     peers,
     proofs,
     registration,
+    replaying,
     revoking,
     serving,
     startup,
@@ -36,6 +38,8 @@ SUBJECTS: dict[str, Callable[..., list[Row]]] = {
     "start": startup.measure,
     "audit": auditing.measure,
     "airline": airline.measure,
+    "decide": deciding.measure,
+    "replay": replaying.measure,
     "revoke": revoking.measure,
     "prove": proofs.measure,
 }
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(SUBJECTS), metavar="NAME", help=", ".join(SUBJECTS))
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds: under a minute")
-    parser.add_argument("--large", action="store_true", help="a log of ten million entries too: half an hour, 10 GB")
+    parser.add_argument("--large", action="store_true", help="ten million entries, 100,000 decisions: an hour, 10 GB")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the table as Markdown too")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.json", metavar="FILE", help="where to")
     options = parser.parse_args(arguments)
@@ -61,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         started = time.perf_counter()
         # In the checkout rather than in /tmp, which may be memory: what is called durable is to reach a disk.
         with tempfile.TemporaryDirectory(prefix=f"bench-{name}-", dir=build) as folder:
-            extra = {"large": True} if name == "prove" and options.large else {}
+            extra = {"large": True} if name in ("prove", "replay") and options.large else {}
             rows += measure(Path(folder), quick=options.quick, **extra)
         print(f" {time.perf_counter() - started:.0f} s", file=sys.stderr)
         # After each subject: the last one may take long, and what was measured before is worth keeping.

@@ -40,7 +40,7 @@ from tests.support import world
 
 SUBJECT = "577 calls of a model, request to verdict"
 _CONFIRMED: Final = {"confirmed": True}
-_SCHEME: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+SCHEME: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 
 class TimedLog(RealLog):
@@ -142,7 +142,7 @@ def _judge(trust: Trust, asked: Asked, answer: Issued) -> None:
 def _bare(statements: Sequence[Statement], verdicts: Sequence[Callable[[], None]]) -> float:
     """Return the seconds that these signatures take: each made once and checked by the log, and those of verdicts."""
     signers = {key.public_key.thumbprint: key for key in map(world.signer, ("requester", "authority"))}
-    signing = [_signing(item, signers[item.key_id]) for item in statements]
+    signing = [signing(item, signers[item.key_id]) for item in statements]
     registered = [raw.check_of(item, signers[item.key_id].public_key) for item in statements]
     verified = list(chain.from_iterable(raw.checks_in(verdict) for verdict in verdicts))
     begun = time.perf_counter()
@@ -151,7 +151,8 @@ def _bare(statements: Sequence[Statement], verdicts: Sequence[Callable[[], None]
     return time.perf_counter() - begun
 
 
-def _signing(statement: Statement, signer: LocalSigner) -> Callable[[], object]:
+def signing(statement: Statement, signer: LocalSigner) -> Callable[[], object]:
+    """Return the signature of a statement as a raw one."""
     message = statement.message
     key: Any = signer._key
-    return partial(key.sign, cose.signed_bytes(message.protected, message.payload or b""), _SCHEME)
+    return partial(key.sign, cose.signed_bytes(message.protected, message.payload or b""), SCHEME)

@@ -1,4 +1,4 @@
-"""What is measured in a process of its own: a first proof, and an audit with the most memory that it ever held.
+"""What is measured in a process of its own: a first proof, a replay, and an audit with the most memory that it held.
 
     python -m tests.bench.fresh NAME ARGUMENT…      prints one JSON object
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exequatur_cli.audit import audit
+from exequatur_cli.replaying import replay_log
 from exequatur_log.blocking import BlockingLog, check_file
 from exequatur_log.entry import Registered
 from tests.data import ROOT
@@ -64,6 +65,16 @@ def _fsck(path: str) -> dict[str, Any]:
     return {"ok": not findings, "seconds": time.perf_counter() - begun, "peak": peak()}
 
 
+def _replay(folder: str) -> dict[str, Any]:
+    """Compute the decisions of a log again, by processes for all cores; their start is part of it."""
+    path, content = Path(folder) / "log.db", Path(folder) / "content"
+    with BlockingLog.open(path) as log:
+        begun = time.perf_counter()
+        replayed = replay_log(log, path, content, log.head())
+        seconds = time.perf_counter() - begun
+    return {"equal": replayed.equal, "unequal": len(replayed.findings), "seconds": seconds, "peak": peak()}
+
+
 def peak() -> float:
     """Return the most memory that this process held, in MB.
 
@@ -80,6 +91,7 @@ WORKS: dict[str, Callable[..., dict[str, Any]]] = {
     "register": _register,
     "audit": _audit,
     "fsck": _fsck,
+    "replay": _replay,
 }
 
 if __name__ == "__main__":

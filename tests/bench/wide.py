@@ -15,6 +15,7 @@ from typing import Final
 from exequatur_log import head as heads
 from exequatur_log import tree
 from exequatur_log.entry import Entry
+from exequatur_log.head import LogKeys
 from exequatur_log.storage import queries
 from exequatur_log.storage.connection import Connection
 from exequatur_log.storage.database import open_database
@@ -53,20 +54,37 @@ async def _grow(path: Path, size: int) -> None:
 async def _append(connection: Connection, size: int) -> int:
     found = await queries.head(connection)
     assert found is not None
-    former, edge = found
-    end = min(size, former.size + _BATCH)
-    statements = [f"entry {index} of a wide log".encode() for index in range(former.size, end)]
-    leaves = [merkle.leaf_hash(item) for item in statements]
-    growth = tree.append(edge, leaves)
-    head = heads.sign(end, growth.root, NOW, scene.KEYS)
+    start, end = found[0].size, min(size, found[0].size + _BATCH)
+    statements = [f"entry {index} of a wide log".encode() for index in range(start, end)]
     entries = [
         Entry(
-            index, sha256(item).digest(), leaf, "request", "urn:wide", "urn:wide", NOW, _KEY_ID, end, None, None, item
+            index,
+            sha256(item).digest(),
+            merkle.leaf_hash(item),
+            "request",
+            "urn:wide",
+            "urn:wide",
+            NOW,
+            _KEY_ID,
+            end,
+            None,
+            None,
+            item,
         )
-        for index, item, leaf in zip(range(former.size, end), statements, leaves, strict=True)
+        for index, item in enumerate(statements, start)
     ]
+    await put(connection, entries, scene.KEYS)
+    return end
+
+
+async def put(connection: Connection, entries: list[Entry], keys: LogKeys) -> None:
+    """Commit entries, which follow those of the log, under a head of their own."""
+    found = await queries.head(connection)
+    assert found is not None
+    former, edge = found
+    growth = tree.append(edge, [entry.leaf_hash for entry in entries])
+    head = heads.sign(growth.edge.size, growth.root, NOW, keys)
     partial = await queries.tiles(connection, tree.partial_tiles(growth.gains, former.size).keys())
     tiles = {key: partial.get(key, b"") + gain for key, gain in growth.gains.items()}
     await write(connection, former, entries, [], tiles, head, growth.edge)
     await commit(connection)
-    return end

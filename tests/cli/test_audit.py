@@ -19,6 +19,7 @@ FIELDS = {
     "consistent",
     "complete",
     "entries",
+    "engine",
     "decisions",
     "orphaned",
     "unflushed",
@@ -58,12 +59,38 @@ def test_sound_home_is_ok(exq: Exq, busy: Path) -> None:
     assert report["consistent"]
     assert report["complete"]
     assert report["entries"] == {
-        "authorization": 2, "decision": 3, "enforcement": 1, "enrolment": 5, "outcome": 2, "policy": 1, "request": 3,
+        "authorization": 2, "decision": 3, "enforcement": 1, "enrolment": 6, "outcome": 2, "policy": 1, "request": 3,
         "status": 1, "verification": 2,
     }  # fmt: skip
     assert report["decisions"] == {"total": 3, "equal": 3}
     assert report["size"] == sum(report["entries"].values())
     assert (report["orphaned"], report["unflushed"], report["findings"]) == (0, 0, [])
+
+
+def test_only_the_decisions_can_be_asked_for(exq: Exq, busy: Path, tmp_path: Path) -> None:
+    # V-55
+    whole, called = audit(exq, busy), exq("audit", busy, "--replay", "--json")
+    asked = called.json
+    assert (called.status, asked["ok"], asked["consistent"], asked["complete"], asked["entries"]) == (
+        0, True, None, None, {},
+    )  # fmt: skip
+    assert {name: asked[name] for name in ("root", "size", "decisions", "engine")} == {
+        name: whole[name] for name in ("root", "size", "decisions", "engine")
+    }
+    assert f"3 of 3 computed again and equal, by {whole['engine']}" in called.err
+    home = copy(busy, tmp_path / "home")
+    for path in (home / "content").glob("*/*"):
+        path.unlink()
+    erased = exq("audit", home, "--replay", "--json")
+    assert (erased.status, erased.json["decisions"]) == (77, {"total": 3, "equal": 0})
+    for finding in erased.json["findings"]:
+        assert f"at entry {finding['index']}, record {finding['record']}: content" in erased.err
+    other = copy(busy, tmp_path / "other")
+    trust = (other / "trust.toml").read_text()
+    genesis = trust.partition('genesis = "')[2].partition('"')[0]
+    (other / "trust.toml").write_text(trust.replace(genesis, genesis[::-1]))
+    called = exq("audit", other, "--replay", "--json")
+    assert (called.status, called.json["consistent"], codes(called.json)) == (77, False, {"GENESIS"})
 
 
 def test_audit_needs_no_secret(exq: Exq, busy: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from exequatur_issuer.replay import collect, replay
 from exequatur_verifier import statement
 from exequatur_verifier.action import parse_json_arguments
 from exequatur_verifier.constraints import Facts
-from exequatur_verifier.records import Kind
+from exequatur_verifier.records import Kind, Request
 from tests.airline.corpus import CHANGES, DESK, POLICY, calls
 from tests.data import requires_data
 from tests.issuer.house import NOW, House
@@ -83,6 +83,27 @@ def test_confirmed_calls_are_authorized_but_for_seven(desk: House) -> None:
             ttl = 120 if asked.descriptor["name"] in CHANGES else 300
             assert (answer.expires, answer.uses) == (NOW + ttl, 1)
     check(desk, answers)
+
+
+@requires_data
+@pytest.mark.parametrize("part", ["sources", "entities", "request"])
+def test_one_flipped_input_names_the_decisions_that_rest_on_it(desk: House, part: str) -> None:
+    #
+    asked = [desk.asked(descriptor, {}, claims=CONFIRMED) for descriptor in descriptors()[:3]]
+    desk.authority.authorize_many(asked, now=NOW)
+    record = statement.parse(asked[1].request).record
+    assert isinstance(record, Request)
+    digest = record.action.commitment if part == "request" else desk.policy.record._asdict()[part]
+    path = desk.folder / "content" / digest.hex()[:2] / digest.hex()[2:]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    logged = desk.log.statements()
+    decisions = [item.id for item in logged if item.kind is Kind.DECISION]
+    results = replay(list(collect(logged, desk.find)), desk.folder / "content")
+    named = [item.decision for item in results if (item.result, item.digest) == ("not-replayable", digest)]
+    assert named == (decisions[1:2] if part == "request" else decisions)
+    assert [item.result for item in results].count("equal") == len(decisions) - len(named)
 
 
 @requires_data

@@ -84,7 +84,7 @@ def test_a_denial_that_says_allow_is_named(house: House) -> None:
     house.refuse(house.asked(SHRED))
     forged = forge(house, outcome="allow", code=None, reasons=("permit-every-command",))
     assert (forged.result, forged.field) == ("different", "outcome")
-    assert forged.detail == "outcome is 'allow', and its inputs give 'deny'"
+    assert forged.detail.startswith("outcome is 'allow', and its inputs give 'deny': ask")
 
 
 def test_another_time_shows_in_the_question(house: House) -> None:
