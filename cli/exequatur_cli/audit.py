@@ -28,7 +28,7 @@ from exequatur_verifier.monitor import Monitor
 from exequatur_verifier.records import Decision
 from exequatur_verifier.statement import Statement
 from exequatur_verifier.trust import Trust
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 Progress = Callable[[str, int, int], None]
 

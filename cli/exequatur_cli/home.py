@@ -34,6 +34,9 @@ from exequatur_verifier import statement
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.records import Kind
 from exequatur_verifier.signing import Signer
+from exequatur_verifier.statement import Statement
+from exequatur_verifier.trust import Trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 from . import settings
 from .settings import Settings
@@ -87,6 +90,10 @@ class Home:
     def signer(self, role: str) -> Signer:
         """Return the signer of a role; raise ``KeyFileError``."""
         return signer.load_key(self.path / "keys" / f"{role}.pem", self._passphrase)
+
+    def load_key(self, path: Path) -> Signer:
+        """Return the signer of another key file under the home's passphrase; raise ``KeyFileError``."""
+        return signer.load_key(path, self._passphrase)
 
     def create_key(self, role: str, algorithm: Algorithm) -> Signer:
         """Make the key of a role, which has none yet, and return its signer; raise ``KeyFileError``."""
@@ -153,13 +160,23 @@ class Home:
         logged = self.log.last_seq(runtime.signer.public_key.thumbprint) or 0
         return Gate(runtime, source=log, sink=log, logged_seq=logged)
 
+    @cached_property
+    def trust(self) -> Trust:
+        """What the home's own runtime believes; raise ``MalformedError``."""
+        return parse_trust((self.path / "trust.toml").read_bytes())
+
+    def policy_records(self) -> list[Statement]:
+        """Return every epoch of the home's policy set, and what further owners signed of them."""
+        name = self.settings.policy_set
+        return [
+            statement.parse(entry.statement)
+            for kind in (Kind.POLICY, Kind.APPROVAL)
+            for entry in self.log.find(sub=name, kind=kind, limit=1 << 20)
+        ]
+
     def policy_in_force(self, now: int) -> InForce:
         """Return the policy set that is in force at ``now``, loaded; raise ``NoPolicyError``."""
-        name = self.settings.policy_set
-        records = (
-            statement.parse(entry.statement) for entry in self.log.find(sub=name, kind=Kind.POLICY, limit=1 << 20)
-        )
-        return load_in_force(records, self.content, name, now)
+        return load_in_force(self.policy_records(), self.content, self.settings.policy_set, now, self.trust.policy)
 
 
 def open_home(named: Path | None, passphrase_file: Path | None = None, *, enforcing: bool = False) -> Home:

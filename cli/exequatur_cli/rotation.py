@@ -16,7 +16,7 @@ from exequatur_log.head import LogKeys
 from exequatur_verifier import note
 from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.keys import Algorithm
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 from . import settings
 from .files import write

@@ -14,7 +14,7 @@ from exequatur_log import genesis
 from exequatur_verifier import note, shape
 from exequatur_verifier.memory import KnownHead
 from exequatur_verifier.records import Head, Kind
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 from . import settings
 from .files import make_passphrase, write

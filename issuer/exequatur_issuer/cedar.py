@@ -8,12 +8,13 @@ an effect; ``engine.conclude`` judges the rest. Parsed once, a set answers in a 
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import distribution
 from typing import Any, Final, NamedTuple
 
 import cedarpy
 
+from .conditions import Condition
 from .engine import Answer, Policy, Query, conclude
 from .policyset import ENTITIES, SCHEMA, PolicySet, PolicySetError, check_text
 
@@ -27,6 +28,26 @@ _ENTITY_FIELDS: Final = frozenset({"uid", "attrs", "parents", "tags"})
 # Ill-typed on purpose. Cedar types a conjunction from the left and stops where the left is known to be false;
 # so a policy that still validates with this condition added is one that can never apply.
 _ILL_TYPED: Final = '\nwhen { 1 < "" };'
+_FAILED: Final = re.compile(r"error while evaluating policy `c([0-9]+)`: (.*)", re.DOTALL)
+_ANYTHING: Final = {"op": "All"}
+# What Cedar prints around every step of a path, and nobody writes. Strings are passed over.
+_PARENTHESES: Final = re.compile(
+    r"""("(?:\\.|[^"\\])*")|(?<!\w)\(((?:principal|action|resource|context)(?:\.\w+|\["(?:\\.|[^"\\])*"\])*)\)"""
+)
+
+
+class Source(NamedTuple):
+    """A policy where it stands: its file and line, and its tree as Cedar's JSON spells it."""
+
+    policy: Policy
+    file: str
+    line: int
+    tree: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """File and line, as editors read them."""
+        return f"{self.file}:{self.line}"
 
 
 class CedarEngine:
@@ -46,7 +67,8 @@ class CedarEngine:
         statements = [statement for file, text in policy_set.files() for statement in _split(file, text)]
         text = policy_set.sources.decode()
         self._policy_set = cedarpy.PolicySet.from_str(text)
-        self._policies = _describe(text, statements)
+        self.sources: Final = _describe(text, statements)
+        self._policies = {f"policy{place}": source.policy for place, source in enumerate(self.sources)}
         _validate(text, statements, self._schema)
         _refuse_idle(statements, self._schema)
         self._entities = _parse_entities(check_text(ENTITIES, policy_set.entities), self._schema)
@@ -57,16 +79,24 @@ class CedarEngine:
         """Every policy, in the order of the set."""
         return tuple(self._policies.values())
 
+    def evaluate(self, query: Query, conditions: Sequence[Condition]) -> list[bool | str]:
+        """Return, for each condition by itself, whether it holds for ``query``, or why it cannot be evaluated.
+
+        Each is asked as the one condition of a permit, under the schema and the entities of the set. Raises
+        ``ValueError`` for a query that ``decide`` gives no decision on.
+        """
+        asked = cedarpy.PolicySet.from_json_str(_one_by_one(conditions))
+        result = cedarpy.is_authorized(_request(query), asked, self._entities, self._schema)
+        if result.decision is cedarpy.Decision.NoDecision:
+            raise ValueError("; ".join(result.diagnostics.errors))
+        failed = {int(found[1]): found[2] for found in map(_FAILED.fullmatch, result.diagnostics.errors) if found}
+        holding = frozenset(result.diagnostics.reasons)
+        return [failed.get(number, f"c{number}" in holding) for number in range(len(conditions))]
+
     def decide(self, query: Query) -> Answer:
         """Return the answer to ``query``, checked against the schema before it is evaluated."""
-        request: dict[str, Any] = {
-            "principal": query.principal._asdict(),
-            "action": query.action._asdict(),
-            "resource": query.resource._asdict(),
-            "context": dict(query.context),
-        }
         try:
-            result = cedarpy.is_authorized(request, self._policy_set, self._entities, self._schema)
+            result = cedarpy.is_authorized(_request(query), self._policy_set, self._entities, self._schema)
         except (ValueError, TypeError, RecursionError) as error:
             # The request could not even be written as JSON: lone surrogates, foreign types, bottomless
             # nesting.
@@ -75,6 +105,34 @@ class CedarEngine:
         reasons = frozenset(result.diagnostics.reasons)
         determining = [policy for position, policy in self._policies.items() if position in reasons]
         return conclude(result.decision.value, determining, sorted(result.diagnostics.errors))
+
+
+def render(condition: Condition) -> str:
+    """Return a condition in Cedar's words."""
+    text: str = cedarpy.policies_from_json_str(_one_by_one([condition]))
+    text = text[text.index("{") + 1 : text.rindex("}")].strip()
+    while (plain := _PARENTHESES.sub(lambda found: found[1] or found[2], text)) != text:
+        text = plain
+    return text
+
+
+def _request(query: Query) -> dict[str, Any]:
+    return {
+        "principal": query.principal._asdict(),
+        "action": query.action._asdict(),
+        "resource": query.resource._asdict(),
+        "context": dict(query.context),
+    }
+
+
+def _one_by_one(conditions: Sequence[Condition]) -> str:
+    """Return a policy set, in JSON, of one permit for each condition."""
+    scope = {"effect": "permit", "principal": _ANYTHING, "action": _ANYTHING, "resource": _ANYTHING}
+    policies = {
+        f"c{number}": {**scope, "conditions": [{"kind": "when", "body": condition}]}
+        for number, condition in enumerate(conditions)
+    }
+    return json.dumps({"staticPolicies": policies, "templates": {}, "templateLinks": []})
 
 
 def _version() -> str:
@@ -129,12 +187,12 @@ def _first_line(text: str, start: int) -> int:
     return text.count("\n", 0, blank.end() if blank else start) + 1
 
 
-def _describe(text: str, statements: list[_Statement]) -> dict[str, Policy]:
-    """Return the policies by position, in order. Raises ``PolicySetError`` on an id of several policies."""
+def _describe(text: str, statements: list[_Statement]) -> tuple[Source, ...]:
+    """Return the policies in order. Raises ``PolicySetError`` on an id of several policies."""
     parsed: dict[str, Any] = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
     if parsed.keys() != {f"policy{position}" for position in range(len(statements))}:
         raise PolicySetError("sources", 0, "do not parse together as they parse one by one")
-    policies: dict[str, Policy] = {}
+    sources: list[Source] = []
     ids = set[str]()
     for position, statement in enumerate(statements):
         source = parsed[f"policy{position}"]
@@ -144,8 +202,9 @@ def _describe(text: str, statements: list[_Statement]) -> dict[str, Policy]:
         if not name or name in ids or ("id" in annotations and _POSITION.fullmatch(name)):
             raise statement.error(f"the id {name!r} is empty, taken, or reserved for positions")
         ids.add(name)
-        policies[f"policy{position}"] = Policy(name, source["effect"], annotations)
-    return policies
+        policy = Policy(name, source["effect"], annotations)
+        sources.append(Source(policy, statement.file, statement.line, source))
+    return tuple(sources)
 
 
 def _parse_schema(text: str) -> cedarpy.Schema:

@@ -34,11 +34,15 @@ class RequestMismatchError(ExequaturError):
 
 
 class InForce(NamedTuple):
-    """A policy record, as logged, with the loaded set that it names by digest (``publish.load``)."""
+    """A policy record, as logged, with the loaded set that it names by digest (``publish.load``).
+
+    ``endorsements`` are the approvals by which further owners signed the record, as far as they count now.
+    """
 
     statement: Statement
     engine: PolicyEngine
     rules: Rules
+    endorsements: tuple[Statement, ...] = ()
 
     @property
     def record(self) -> Policy:

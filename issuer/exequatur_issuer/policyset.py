@@ -4,6 +4,7 @@
            schema.cedarschema    the types of requests and entities; mandatory
            entities.json         the entity snapshot; absent means none
            mapping.toml          how arguments become typed context (``rules``); absent means nothing declared
+           README.md, cases.toml for people and for ``cases``; no part of the set
 
 The four parts are kept as bytes, byte for byte, each under its SHA-256: that is what a policy record signs,
 what the content store holds, and what replay loads again. The policies become one part, the sources, each
@@ -23,6 +24,8 @@ from exequatur_verifier.errors import MalformedError
 SCHEMA: Final = "schema.cedarschema"
 ENTITIES: Final = "entities.json"
 MAPPING: Final = "mapping.toml"
+
+_BESIDE: Final = frozenset({"README.md", "cases.toml"})
 
 _FILE_LINE: Final = "//# file "
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.cedar")
@@ -80,7 +83,7 @@ def read(directory: Path) -> PolicySet:
                 parts[entry.name] = entry.read_bytes()
             elif _FILE_NAME.fullmatch(entry.name):
                 policies[entry.name] = entry.read_bytes()
-            elif entry.name != "README.md":
+            elif entry.name not in _BESIDE:
                 raise PolicySetError(str(entry), 0, "is no part of a policy set; move it elsewhere")
     except OSError as error:
         place = str(error.filename or directory)

@@ -1,27 +1,27 @@
-"""Policy sets as logged statements: published by their owner, in force from a time, loaded by digest (specs/09 §8).
+"""Policy sets as logged statements: published by their owner, loaded by digest (specs/09 §8).
 
     publish   a policy set that loads  ->  its parts in the content store, and the signed record of their digests
-    in_force  the records of the log   ->  the highest epoch whose activation time has passed
     load      a record                 ->  the loaded set that it names, every part hashed again
 
-So what the authority decides under is what its owner signed and the log proves, never what happens to lie in
-a directory.
+Which of the published epochs holds, and who else must sign it, is in ``epochs``. So what the authority decides
+under is what its owners signed and the log proves, never what happens to lie in a directory.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
 from exequatur_verifier import shape, statement
-from exequatur_verifier.errors import ExequaturError, MalformedError
+from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.records import Link, Policy
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Claims, Statement
+from exequatur_verifier.trust import PolicyTrust
 
-from . import obligations
+from . import lint, obligations
 from .cedar import CedarEngine
 from .content import ContentStore
 from .decide import InForce
-from .engine import PolicyEngine
+from .epochs import in_force
 from .obligations import ObligationError
 from .policyset import PolicySet, PolicySetError
 from .rules import Rules, parse_rules
@@ -30,11 +30,7 @@ from .rules import Rules, parse_rules
 _MOST_POLICIES: Final = 1024
 
 
-class NoPolicyError(ExequaturError):
-    """No policy record of the set is in force, so nothing can be decided."""
-
-
-def load_set(policy_set: PolicySet) -> tuple[PolicyEngine, Rules]:
+def load_set(policy_set: PolicySet) -> tuple[CedarEngine, Rules]:
     """Return a policy set ready to decide. Raises ``PolicySetError``, naming file or policy.
 
     Refused beside what ``cedar`` and ``rules`` refuse: obligations that could not be obeyed, and ids that a
@@ -70,9 +66,11 @@ def publish(
     ``name`` is the URN of the set; ``previous`` is its newest record in the log, ``None`` for the first.
     ``activation`` (unix seconds, ``now`` by default) is when it comes into force. ``unique`` is 16 random
     bytes. ``approvals`` is how many approvals the owner demands of everything it permits. Raises
-    ``PolicySetError`` for a set that does not load, and ``ValueError`` for a ``previous`` of another set.
+    ``PolicySetError`` for a set that does not load or has a policy that can never apply, and ``ValueError`` for a
+    ``previous`` of another set.
     """
     engine, _ = load_set(policy_set)
+    lint.check(engine)
     links: tuple[Link, ...] = ()
     epoch = 1
     if previous is not None:
@@ -94,23 +92,14 @@ def publish(
     return statement.sign(record, Claims(iss, name, now, unique), signer)
 
 
-def in_force(policies: Iterable[Statement], name: str, now: int) -> Statement:
-    """Return the policy record of a set to decide under at ``now``: the highest epoch that is active.
-
-    ``policies`` are statements of the log; other kinds and sets among them are passed over. That they stand
-    in the log, and so are signed by who may, is the caller's to know. Raises ``NoPolicyError``.
-    """
-    found: Statement | None = None
-    highest = 0
-    for item in policies:
-        record = item.record
-        if not isinstance(record, Policy) or record.set != name or record.activation > now:
-            continue
-        if record.epoch > highest:
-            found, highest = item, record.epoch
-    if found is None:
-        raise NoPolicyError(f"no record of {name} is in force at {now}; publish the policy set first")
-    return found
+def parts(policy: Statement, content: ContentStore) -> PolicySet:
+    """Return the parts that a policy record names, hashed again. Raises ``ContentError``, and what ``load`` raises."""
+    record = policy.record
+    if not isinstance(record, Policy):
+        raise MalformedError(f"a {policy.kind.value} record names no policy set")
+    if record.engine != CedarEngine.name:
+        raise MalformedError(f"policy {policy.id.hex()} is for the engine {record.engine!r}; this build has cedar")
+    return PolicySet(*map(content.get, (record.sources, record.schema, record.entities, record.mapping)))
 
 
 def load(policy: Statement, content: ContentStore) -> InForce:
@@ -119,16 +108,13 @@ def load(policy: Statement, content: ContentStore) -> InForce:
     Raises ``ContentError`` for parts that are missing or damaged, ``PolicySetError`` for a set that this
     build cannot load, and ``MalformedError`` for a record of another kind or for another engine.
     """
-    record = policy.record
-    if not isinstance(record, Policy):
-        raise MalformedError(f"a {policy.kind.value} record names no policy set")
-    if record.engine != CedarEngine.name:
-        raise MalformedError(f"policy {policy.id.hex()} is for the engine {record.engine!r}; this build has cedar")
-    parts = (record.sources, record.schema, record.entities, record.mapping)
-    engine, rules = load_set(PolicySet(*(content.get(digest) for digest in parts)))
+    engine, rules = load_set(parts(policy, content))
     return InForce(policy, engine, rules)
 
 
-def load_in_force(policies: Iterable[Statement], content: ContentStore, name: str, now: int) -> InForce:
-    """Return the policy set in force, loaded. Raises what ``in_force`` and ``load`` raise."""
-    return load(in_force(policies, name, now), content)
+def load_in_force(
+    records: Iterable[Statement], content: ContentStore, name: str, now: int, trust: PolicyTrust | None = None
+) -> InForce:
+    """Return the policy set in force, loaded. Takes and raises what ``epochs.in_force`` and ``load`` do."""
+    found = in_force(records, name, now, trust)
+    return load(found.statement, content)._replace(endorsements=found.endorsements)

@@ -13,7 +13,7 @@ from exequatur_verifier import bundle, checkpoint, merkle, note, receipt, statem
 from exequatur_verifier.bundle import Position
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.trust import Trust
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from tests.support import world
 
 DEPTH: Final = 27

@@ -52,7 +52,7 @@ def codes(report: dict[str, Any]) -> set[str]:
 
 
 def test_sound_home_is_ok(exq: Exq, busy: Path) -> None:
-    # V-39
+    # V-54
     report = audit(exq, busy)
     assert report["ok"]
     assert report["consistent"]
@@ -82,7 +82,7 @@ PLANTED: dict[str, Damage] = {
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted_damage_is_found(exq: Exq, busy: Path, tmp_path: Path, name: str) -> None:
-    # V-39
+    # V-54
     home = copy(busy, tmp_path / "home")
     apply(home / "log.db", PLANTED[name])
     report = audit(exq, home)
@@ -111,7 +111,7 @@ def test_flipped_byte_of_the_file_is_found(exq: Exq, busy: Path, tmp_path: Path,
 
 
 def test_erased_content_is_named(exq: Exq, busy: Path, tmp_path: Path) -> None:
-    # V-39
+    # V-54
     home = copy(busy, tmp_path / "home")
     request = exq("lineage", "--home", home, "--json").json["records"][1]
     digest = request["record"]["action"]["commitment"]
@@ -136,7 +136,7 @@ def test_damaged_content_is_named(exq: Exq, busy: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("hidden", "code"), [("verification", "SEQUENCE_GAP"), ("outcome", "OUTCOME_MISSING")])
 def test_record_that_was_kept_back_shows(exq: Exq, home: Path, hidden: str, code: str) -> None:
-    # V-38 V-39
+    # V-53 V-54
     exq("authorize", "-o", "x.exq", "--home", home, "--", "true")
     # A runtime that spools, and whose owner takes one record out before the log is reached.
     from exequatur_gate.__main__ import main

@@ -67,7 +67,7 @@ def test_without_a_home_the_user_is_told_how_to_get_one(exq: Exq, arguments: tup
 def test_environment_names_a_home_for_what_does_not_enforce(
     exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # T-10
+    # T-11
     monkeypatch.setenv("EXEQUATUR_HOME", str(home))
     assert exq("log", "checkpoint").status == 0
     assert exq("authorize", "-o", "x.exq", "--", "true").status == 0
@@ -78,14 +78,14 @@ def test_environment_names_a_home_for_what_does_not_enforce(
 
 
 def test_home_of_the_working_directory_is_not_taken(exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # T-10
+    # T-11
     monkeypatch.chdir(home)
     assert exq("run", "--", "true").status == 69
 
 
 @pytest.mark.parametrize("place", [".", "keys", "..", "state.db", "trust.toml"])
 def test_home_that_others_can_write_is_refused(exq: Exq, home: Path, place: str) -> None:
-    # T-11
+    # T-12
     target = home / place
     mode = target.stat().st_mode
     target.chmod(mode | 0o020)

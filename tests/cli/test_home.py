@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from tests.cli.conftest import Exq
 
 

@@ -8,7 +8,7 @@ import pytest
 from exequatur_log import tlog_proof
 from exequatur_verifier import checkpoint, receipt, statement
 from exequatur_verifier.trust import Trust
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from tests.cli.conftest import Exq
 
 

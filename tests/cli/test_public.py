@@ -13,7 +13,7 @@ import pytest
 
 from exequatur_verifier import checkpoint, note
 from exequatur_verifier.note import NoteKey
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from tests.cli.conftest import Exq
 
 EXQ = str(Path(sys.executable).with_name("exequatur"))

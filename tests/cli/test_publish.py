@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from exequatur_verifier import checkpoint, note
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from tests.cli.conftest import Exq
 from tests.cli.test_public import started
 

@@ -7,7 +7,7 @@ import pytest
 from exequatur_cli import rotation
 from exequatur_cli.home import open_home
 from exequatur_log.blocking import check_file
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from tests.cli.conftest import Exq
 
 

@@ -14,7 +14,7 @@ from exequatur_gate.state import State
 from exequatur_verifier import verify
 from exequatur_verifier.host import hash_file, measure, offered
 from exequatur_verifier.memory import Memory, Proof
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from exequatur_verifier.verdict import Code, Verdict
 from tests.support.founded import SHELL, copy, enter, issue
 from tests.support.mutation import flips, one_bit

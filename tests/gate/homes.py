@@ -20,7 +20,7 @@ from exequatur_verifier import statement
 from exequatur_verifier.host import hash_file, measure, offered
 from exequatur_verifier.memory import Clock, Proof
 from exequatur_verifier.statement import Statement
-from exequatur_verifier.trust import parse
+from exequatur_verifier.trust_file import parse
 from tests.support import world
 from tests.support.world import NOW, Log
 

@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_home_holds_trust_and_the_runtimes_signer(folder: Path) -> None:
-    # T-11
+    # T-12
     found = home.load(str(folder))
     assert found.trust.runtime.id == world.RUNTIME
     assert found.signer.public_key == world.signer("runtime").public_key
@@ -35,7 +35,7 @@ def test_home_holds_trust_and_the_runtimes_signer(folder: Path) -> None:
 
 
 def test_named_home_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # T-10
+    # T-11
     monkeypatch.chdir(folder.parent)
     assert home.locate("home") == str(folder)
     (folder.parent / "link").symlink_to("home")
@@ -43,7 +43,7 @@ def test_named_home_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_no_environment_variable_names_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # T-10
+    # T-11
     for name in ("HOME", "XDG_DATA_HOME", "EXEQUATUR_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -170,7 +170,7 @@ def home_is_absent(folder: Path) -> None:
     ],
 )
 def test_home_is_refused(folder: Path, harm: Callable[[Path], None]) -> None:
-    # T-11
+    # T-12
     home.load(str(folder))
     harm(folder)
     with pytest.raises(HomeRefusedError) as refusal:
@@ -189,14 +189,14 @@ def test_sticky_folder_of_somebody_else_is_refused(folder: Path) -> None:
 @as_root
 @pytest.mark.parametrize("name", [".", "keys", "trust.toml", "keys/runtime.pem", "keys/passphrase", "state.db", ".."])
 def test_what_belongs_to_somebody_else_is_refused(folder: Path, name: str) -> None:
-    # T-11
+    # T-12
     os.chown(folder / name, 12345, -1)
     with pytest.raises(HomeRefusedError, match="12345"):
         home.load(str(folder))
 
 
 def test_sticky_folder_above_is_accepted(folder: Path) -> None:
-    # T-11
+    # T-12
     folder.parent.chmod(0o1777)
     home.load(str(folder))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exequatur_gate import locks, memory
+from exequatur_gate import locks, memory, tables
 from exequatur_gate.state import State, StateUnavailableError, lock_path
 from exequatur_verifier.bundle import Stapled
 from exequatur_verifier.memory import Clock, KnownHead, KnownPolicy
@@ -114,7 +114,7 @@ def drop_reservations(path: str) -> None:
 
 
 def raise_version(path: str) -> None:
-    sql(path, "PRAGMA user_version = 2")
+    sql(path, "PRAGMA user_version = 3")
 
 
 def be_another_file(path: str) -> None:
@@ -168,8 +168,56 @@ def test_interrupted_enrolment_is_no_state(tmp_path: Path) -> None:
     path = str(tmp_path / "state.db")
     (tmp_path / "state.db").touch()
     locks.create(lock_path(path))
-    with pytest.raises(StateUnavailableError, match="cut short"):
+    with pytest.raises(StateUnavailableError, match="never whole"):
         State.open(path, KEY)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    """A state of version 1, with a policy in its memory."""
+    path = str(tmp_path / "state.db")
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(Path(__file__).with_name("state1.sql").read_text())
+        connection.execute("INSERT INTO identity VALUES (1, ?, ?)", (KEY, bytes(16)))
+        connection.execute("INSERT INTO chain VALUES (1, 7, ?)", (bytes(32),))
+        connection.execute("INSERT INTO memory VALUES (1, 3, ?, 0, '', 0)", (NOW,))
+        connection.execute("INSERT INTO policies VALUES (?, ?, 'urn:x:set', 4, ?)", (b"p" * 32, b"o" * 32, NOW))
+        connection.execute("PRAGMA application_id = 1163412817")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    locks.create(lock_path(path))
+    return path
+
+
+def test_state_of_an_earlier_version_is_taken_over_whole(old: str) -> None:
+    # G-04
+    for _ in range(2):
+        state = State.open(old, KEY)
+        remembered, _ = state.recall()
+        assert (remembered.generation, remembered.floor, state.last_seq) == (3, NOW, 7)
+        assert remembered.policies == {b"p" * 32: KnownPolicy(b"p" * 32, b"o" * 32, "urn:x:set", 4, NOW, 0)}
+        assert remembered.statuses == {}
+        state.close()
+
+
+def test_upgrade_that_is_interrupted_leaves_the_state_as_it_was(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # G-04
+    monkeypatch.setitem(tables.UPGRADES, 1, (tables.UPGRADES[1][0], "CREATE TABLE nonsense ("))
+    with pytest.raises(StateUnavailableError):
+        State.open(old, KEY)
+    monkeypatch.undo()
+    state = State.open(old, KEY)
+    assert state.recall()[0].policies[b"p" * 32].approvals == 0
+    state.close()
+
+
+def test_newest_version_of_a_status_list_is_remembered(state: State) -> None:
+    # G-03
+    for version, newest in ((3, 3), (2, 3), (5, 5)):
+        with state.transaction() as transaction:
+            memory.remember(transaction, Learned((), NOW, statuses=(("urn:x:list", version),)), ())
+        assert state.recall()[0].statuses == {"urn:x:list": newest}
 
 
 def test_old_copy_is_behind_what_the_key_signed(state: State) -> None:

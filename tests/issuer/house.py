@@ -15,7 +15,7 @@ from exequatur_issuer.journal import Journal
 from exequatur_issuer.policyset import PolicySet
 from exequatur_issuer.request import Disclosure, sign_request
 from exequatur_issuer.starter import starter_policy
-from exequatur_verifier import note, statement, trust
+from exequatur_verifier import note, statement, trust_file
 from exequatur_verifier.constraints import Facts
 from exequatur_verifier.memory import Clock, Memory
 from exequatur_verifier.signing import Signer
@@ -151,7 +151,7 @@ class House:
             iss, receipts, vkey = self.log.tree.iss, self.log.tree.receipt_signer, self.log.tree.vkey
             first = bytes(32)
         actions = ", ".join(f'"{name}"' for name in ACTIONS)
-        return trust.parse(
+        return trust_file.parse(
             f"""leeway = 60
 [runtime]
 id = "{RUNTIME.id}"

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from exequatur_issuer.content import ContentDamagedError, ContentMissingError, ContentStore
+from exequatur_issuer.epochs import NoPolicyError, in_force
 from exequatur_issuer.policyset import PolicySet, PolicySetError
-from exequatur_issuer.publish import NoPolicyError, in_force, load, load_in_force, publish
+from exequatur_issuer.publish import load, load_in_force, publish
 from exequatur_verifier import statement
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.records import Link, Policy
@@ -88,11 +89,11 @@ def test_the_highest_epoch_that_is_active_is_in_force(content: ContentStore) -> 
     second = published(content, previous=first, activation=NOW + 100)
     third = published(content, previous=second, activation=NOW + 50)
     records = [third, first, second]
-    assert in_force(records, SET, NOW) == first
-    assert in_force(records, SET, NOW + 49) == first
-    assert in_force(records, SET, NOW + 50) == third
+    assert in_force(records, SET, NOW).statement == first
+    assert in_force(records, SET, NOW + 49).statement == first
+    assert in_force(records, SET, NOW + 50).statement == third
     # A later activation does not bring back an older epoch.
-    assert in_force(records, SET, NOW + 100) == third
+    assert in_force(records, SET, NOW + 100).statement == third
     with pytest.raises(NoPolicyError):
         in_force(records, SET, NOW - 101)
     with pytest.raises(NoPolicyError):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.mutation import flips, one_bit, survivors, truncations
 from tests.vectors.form import Vector
-from tests.vectors.valid import VALID
+from tests.vectors.valid_governed import VALID
 
 # Verified in full, and recognised as seen before.
 THOROUGHLY = ("valid-es256", "valid-head-seen")

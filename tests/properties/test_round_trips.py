@@ -19,7 +19,7 @@ from exequatur_verifier import (
     statement,
     tiles,
 )
-from exequatur_verifier.bundle import Bundle, Element, Position, Stapled
+from exequatur_verifier.bundle import Bundle, Element, Parent, Position, Stapled
 from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.note import SignatureType
 from exequatur_verifier.records import Kind
@@ -51,7 +51,7 @@ bundles = st.builds(
     policy=st.none() | elements,
     request=st.none() | elements,
     approvals=several(elements),
-    parents=several(elements),
+    parents=several(st.builds(Parent, elements, salts, st.binary(max_size=40), st.none() | elements)),
     status=several(elements),
     checkpoints=several(st.binary(max_size=40)),
     proofs=several(st.builds(Stapled, lines, uints, digests, paths)),

@@ -4,12 +4,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from exequatur_verifier import Code, bundle, cbor, cose
 from exequatur_verifier.bundle import Element
-from exequatur_verifier.records import Link, StatusEntry
+from exequatur_verifier.records import Link
 from tests.support import world
+from tests.support.governed import Consent, Grant
 from tests.support.world import NOW
 from tests.vectors.flip import denied, edited, logged, opened, raw, receipts, signed, with_receipts
 from tests.vectors.form import Vector
 from tests.vectors.valid import es256, issued
+from tests.vectors.valid_governed import governed, sound
 
 # Step 0 (V-07)
 
@@ -106,17 +108,75 @@ def short_salt() -> Vector:
 @denied(Code.ARTIFACT_MALFORMED)
 def request_beside() -> Vector:
     # B-06
-    """The bundle carries an element that no step of this build consumes."""
-    policy = opened(es256()).policy
-    return edited(es256(), request=policy)
+    """The bundle carries the request, though no step asks who made it."""
+    return governed(added={"request": sound(consents=[Consent()]).request})
 
 
 @denied(Code.ARTIFACT_MALFORMED)
 def parents_beside() -> Vector:
     # B-06
-    """The bundle carries parents, though nothing was delegated."""
-    policy = opened(es256()).policy
-    return edited(es256(), parents=(policy,))
+    """The bundle carries a grant, though nothing was delegated."""
+    return governed(added={"parents": sound(grants=[Grant()]).parents})
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def another_parent() -> Vector:
+    # B-06
+    """The grants stand in the wrong order."""
+    made = sound(grants=[Grant(), Grant("helper")])
+    return governed(grants=[Grant(), Grant("helper")], added={"parents": made.parents[::-1]})
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def request_of_a_first_grant() -> Vector:
+    # B-06
+    """The first grant comes with its request, which no step asks for."""
+    return governed(grants=[Grant(with_request=True)])
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def approval_beside() -> Vector:
+    # B-06
+    """The bundle carries an approval that nothing links."""
+    return governed(added={"approvals": sound(consents=[Consent()]).approvals})
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def approval_of_another_policy() -> Vector:
+    # B-06
+    """An owner's approval beside the artifact is of another policy record."""
+    return governed(owners=[Consent("second-owner", record={"links": (Link("policy", bytes(32)),)})])
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def approval_twice() -> Vector:
+    # B-06
+    """The same approval stands in the bundle twice."""
+    made = sound(consents=[Consent()])
+    return governed(consents=[Consent()], added={"approvals": made.approvals * 2})
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def status_beside() -> Vector:
+    # B-06
+    """The bundle carries a status list that nothing names."""
+    return governed(status={}, record={"status": None})
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def status_twice() -> Vector:
+    # B-06
+    """The same status list stands in the bundle twice."""
+    made = sound(status={})
+    return governed(status={}, added={"status": made.status * 2})
+
+
+@denied(Code.ARTIFACT_MALFORMED)
+def approval_is_a_policy() -> Vector:
+    """A policy record stands in the place of an approval."""
+    made = sound(consents=[Consent()])
+    assert made.policy is not None
+    return governed(consents=[Consent()], added={"approvals": (made.policy,)})
 
 
 @denied(Code.ARTIFACT_MALFORMED)
@@ -263,15 +323,25 @@ def grant() -> Vector:
 
 @denied(Code.UNSUPPORTED)
 def mode() -> Vector:
-    """The artifact only observes."""
+    """The artifact only observes, into which trust does not opt."""
     made = world.parts()
     return issued(made._replace(record=made.record._replace(mode="observe")))
 
 
 @denied(Code.UNSUPPORTED)
-def trusted_mode() -> Vector:
-    """The trust policy opts into a mode that this build does not know."""
-    return issued(world.parts(), extra='[modes]\nbreak-glass = ["process.exec"]')
+def mode_of_another_type() -> Vector:
+    """Trust opts into the artifact's mode for another type of action."""
+    made = world.parts()
+    made = made._replace(record=made.record._replace(mode="observe"))
+    return issued(made, extra='[modes]\nobserve = ["mcp.tool"]')
+
+
+@denied(Code.UNSUPPORTED)
+def another_mode() -> Vector:
+    """Trust opts into another mode than the artifact's."""
+    made = world.parts()
+    made = made._replace(record=made.record._replace(mode="observe"))
+    return issued(made, extra='[modes]\nbreak-glass = ["process.exec"]')
 
 
 @denied(Code.UNSUPPORTED)
@@ -347,50 +417,3 @@ def signature_as_der() -> Vector:
     message = cose.decode(signed())
     r, s = (int.from_bytes(half, "big") for half in (message.signature[:32], message.signature[32:]))
     return logged(cose.assemble(message.protected, message.payload, encode_dss_signature(r, s)))
-
-
-# Steps 12 to 14, which this build does not know (V-37)
-
-
-@denied(Code.UNSUPPORTED)
-def approvals() -> Vector:
-    """The artifact demands an approval."""
-    made = world.parts()
-    return issued(made._replace(record=made.record._replace(approvals=1)))
-
-
-@denied(Code.UNSUPPORTED)
-def approval_linked() -> Vector:
-    """The artifact links an approval."""
-    made = world.parts()
-    links = (*made.record.links, Link("approval", bytes(32)))
-    return issued(made._replace(record=made.record._replace(links=links)))
-
-
-@denied(Code.UNSUPPORTED)
-def approvals_of_the_policy() -> Vector:
-    """The policy demands an approval, though the artifact does not."""
-    return issued(world.parts(policy=world.policy_statement(world.policy_record(approvals=1))))
-
-
-@denied(Code.UNSUPPORTED)
-def delegated() -> Vector:
-    """The artifact links a parent."""
-    made = world.parts()
-    links = (*made.record.links, Link("parent", bytes(32)))
-    return issued(made._replace(record=made.record._replace(links=links)))
-
-
-@denied(Code.UNSUPPORTED)
-def delegable() -> Vector:
-    """The artifact has a depth, as only a delegated or delegable one has."""
-    made = world.parts()
-    return issued(made._replace(record=made.record._replace(depth=0)))
-
-
-@denied(Code.UNSUPPORTED)
-def status_list() -> Vector:
-    """The artifact names a status list, which could have revoked it."""
-    made = world.parts()
-    entry = StatusEntry("urn:exequatur:status:1", 7)
-    return issued(made._replace(record=made.record._replace(status=entry)))

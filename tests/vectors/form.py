@@ -100,6 +100,7 @@ def expected(verdict: Verdict) -> str:
                 "heads": [head._asdict() for head in learned.heads],
                 "floor": learned.floor,
                 "policy": None if learned.policy is None else learned.policy._asdict(),
+                "statuses": dict(learned.statuses),
             },
             "evidence": None
             if verdict.evidence is None
@@ -128,6 +129,7 @@ def _memory(memory: Memory) -> dict[str, Any]:
         "floor": memory.floor,
         "clock": memory.clock._asdict(),
         "forked": sorted(memory.forked),
+        "statuses": memory.statuses,
     }
 
 
@@ -143,6 +145,7 @@ def _read_memory(document: dict[str, Any]) -> Memory:
         document["floor"],
         Clock(**document["clock"]),
         frozenset(document["forked"]),
+        document["statuses"],
     )
 
 

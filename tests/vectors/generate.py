@@ -9,13 +9,23 @@ from pathlib import Path
 from typing import Final
 
 from exequatur_verifier import Code
-from tests.vectors import failing_evidence, failing_form, failing_scope, form, frozen, primitives
+from tests.vectors import (
+    failing_consent,
+    failing_delegation,
+    failing_evidence,
+    failing_form,
+    failing_scope,
+    failing_status,
+    form,
+    frozen,
+    primitives,
+)
 from tests.vectors.flip import FAILING
 from tests.vectors.form import FOLDER, Vector
 from tests.vectors.valid import VALID, Maker
 
 # What registers the failing vectors.
-AREAS: Final = (failing_form, failing_evidence, failing_scope)
+AREAS: Final = (failing_form, failing_evidence, failing_scope, failing_consent, failing_delegation, failing_status)
 
 README: Final = Path(__file__).with_name("README.md")
 

@@ -18,15 +18,9 @@ from tests.vectors.valid import es256
 
 FOLDERS = sorted(path for path in FOLDER.glob("*-*") if path.is_dir())
 
-# The codes that steps 0 to 14 of this build do not return: those of approvals, delegation and status, of the gate's
-# step 15, of the authority's refusals, and the one for what nobody foresaw.
+# The codes that steps 0 to 14 do not return: those of the gate's step 15, of the authority's refusals, and the one for
+# what nobody foresaw.
 ELSEWHERE = {
-    Code.APPROVAL_MISSING,
-    Code.APPROVAL_INVALID,
-    Code.DELEGATION_INVALID,
-    Code.STATUS_STALE,
-    Code.STATUS_ROLLBACK,
-    Code.REVOKED,
     Code.USES_EXHAUSTED,
     Code.STATE_UNAVAILABLE,
     Code.SPOOL_STALE,

@@ -57,14 +57,14 @@ def codes(*statements: Statement) -> list[str]:
 
 
 def test_a_whole_case_is_without_findings() -> None:
-    # V-38
+    # V-53
     granted, runtime = authorization(), Runtime()
     verified = runtime.sign(verification(granted))
     assert codes(granted, verified, runtime.sign(outcome(verified))) == []
 
 
 def test_a_verification_without_outcome_is_found_at_the_end() -> None:
-    # V-38
+    # V-53
     granted, runtime = authorization(), Runtime()
     assert codes(granted, runtime.sign(verification(granted))) == ["OUTCOME_MISSING"]
 
@@ -77,7 +77,7 @@ def test_an_orphaned_execution_is_counted_and_no_finding() -> None:
 
 
 def test_a_second_outcome_is_found() -> None:
-    # V-38
+    # V-53
     granted, runtime = authorization(), Runtime()
     verified = runtime.sign(verification(granted))
     statements = (granted, verified, runtime.sign(outcome(verified)), runtime.sign(outcome(verified)))
@@ -85,14 +85,14 @@ def test_a_second_outcome_is_found() -> None:
 
 
 def test_a_hidden_record_shows_as_a_gap() -> None:
-    # R-03 V-38
+    # R-03 V-53
     runtime = Runtime()
     first, _, third = (runtime.sign(Enforcement((), 0, None, "deny", "EXPIRED")) for _ in range(3))
     assert codes(first, third) == ["SEQUENCE_GAP"]
 
 
 def test_a_chain_that_went_on_twice_shows_as_a_fork() -> None:
-    # R-03 V-38
+    # R-03 V-53
     runtime = Runtime()
     first = runtime.sign(Enforcement((), 0, None, "deny", "EXPIRED"))
     runtime.prev = bytes(32)
@@ -101,7 +101,7 @@ def test_a_chain_that_went_on_twice_shows_as_a_fork() -> None:
 
 @pytest.mark.parametrize(("use", "found"), [(1, []), (2, []), (3, ["USES_EXCEEDED"]), (0, ["USES_EXCEEDED"])])
 def test_a_use_beyond_those_granted_is_found(use: int, found: list[str]) -> None:
-    # V-38
+    # V-53
     granted, runtime = authorization(uses=2), Runtime()
     verified = runtime.sign(verification(granted, use))
     assert codes(granted, verified, runtime.sign(outcome(verified))) == found
@@ -117,7 +117,7 @@ def test_a_use_beyond_those_granted_is_found(use: int, found: list[str]) -> None
     ],
 )
 def test_an_execution_outside_its_window_is_found(iat: int, found: list[str]) -> None:
-    # V-38
+    # V-53
     granted, runtime = authorization(), Runtime()
     verified = runtime.sign(verification(granted), iat)
     assert codes(granted, verified, runtime.sign(outcome(verified))) == found

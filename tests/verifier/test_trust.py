@@ -79,6 +79,11 @@ def test_one_thing_that_must_not_be(old: str, new: str) -> None:
     [
         "[policy]",
         "[modes]\nobserve = 1",
+        "[modes]\nenforce = ['process.exec']",
+        "[approvals]\nmodes = { enforce = 1 }",
+        "[approvals]\nrequired = { 'process.exec' = '1' }",
+        "[status]\nrequired = 1",
+        "[[approvers]]\niss = 'urn:x:y'",
         "[enforcement]\nrequired = [1]",
         "[enforcement]\nprotected_home = 1",
         "[unknown]",
@@ -89,6 +94,20 @@ def test_one_section_that_must_not_be(extra: str) -> None:
     # T-01
     with pytest.raises(MalformedError):
         parsed(world.trust_toml(*LOGS, extra=extra))
+
+
+OWNER = f'owners = ["{world.text_key(world.signer("owner"))}"]'
+
+
+@pytest.mark.parametrize(
+    "owners", [f"{OWNER}\nthreshold = 0", f"{OWNER}\nthreshold = 2", OWNER.replace("]", ", ") + OWNER[10:]]
+)
+def test_owners_that_cannot_be(owners: str) -> None:
+    # T-10
+    text = world.trust_toml(*LOGS)
+    assert parsed(text.replace(OWNER, f"{OWNER}\nthreshold = 1")).policy.threshold == 1
+    with pytest.raises(MalformedError):
+        parsed(text.replace(OWNER, owners))
 
 
 def test_what_is_no_toml() -> None:

@@ -15,7 +15,7 @@ import os
 import stat
 from typing import Final, NamedTuple
 
-from exequatur_verifier import trust
+from exequatur_verifier import trust_file
 from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.signing import Signer, load_signer
 from exequatur_verifier.trust import Trust
@@ -65,7 +65,7 @@ def load(path: str, passphrase: bytes | None = None) -> Home:
     """
     check(path)
     try:
-        policy = trust.parse(read(path, "trust.toml"))
+        policy = trust_file.parse(read(path, "trust.toml"))
         pem = read(path, "keys/runtime.pem", secret=True)
         if b"ENCRYPTED" not in pem:
             raise HomeRefusedError(

@@ -30,7 +30,8 @@ def load(connection: sqlite3.Connection) -> Memory:
     generation, floor, *clock = row
     heads = (KnownHead(*row) for row in connection.execute("SELECT * FROM heads"))
     policies = (
-        KnownPolicy(*row) for row in connection.execute("SELECT id, owner, policy_set, epoch, iat FROM policies")
+        KnownPolicy(*row)
+        for row in connection.execute("SELECT id, owner, policy_set, epoch, iat, approvals FROM policies")
     )
     forked = frozenset(origin for (origin,) in connection.execute("SELECT DISTINCT origin FROM forks"))
     return Memory(
@@ -40,6 +41,7 @@ def load(connection: sqlite3.Connection) -> Memory:
         floor,
         Clock(*clock),
         forked,
+        dict(connection.execute("SELECT list, version FROM statuses").fetchall()),
     )
 
 
@@ -67,6 +69,11 @@ def remember(connection: sqlite3.Connection, learned: Learned, proofs: Iterable[
         _keep_proofs(connection, head, proofs)
     if learned.policy is not None:
         _put_policy(connection, learned.policy)
+    for status in learned.statuses:
+        connection.execute(
+            "INSERT INTO statuses VALUES (?, ?) ON CONFLICT DO UPDATE SET version = max(version, excluded.version)",
+            status,
+        )
     clock = _advance(remembered.clock, learned.clock)
     connection.execute(
         "UPDATE memory SET generation = generation + 1, floor = max(floor, ?), unix = ?, boot = ?, uptime = ?",
@@ -104,7 +111,7 @@ def _put_head(connection: sqlite3.Connection, head: KnownHead) -> None:
 
 def _put_policy(connection: sqlite3.Connection, policy: KnownPolicy) -> None:
     """Remember a policy; those of its set with an older epoch are denied from now on, so they are dropped."""
-    connection.execute("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?, ?)", policy)
+    connection.execute("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?, ?, ?)", policy)
     connection.execute("DELETE FROM policies WHERE owner = ? AND policy_set = ? AND epoch < ?", policy[1:4])
 
 

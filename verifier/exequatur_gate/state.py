@@ -88,7 +88,24 @@ class State:
         except BaseException:
             lock.close()
             raise
-        return cls(path, connection, lock)
+        state = cls(path, connection, lock)
+        try:
+            state._upgrade()
+        except BaseException:
+            state.close()
+            raise
+        return state
+
+    def _upgrade(self) -> None:
+        """Bring the tables of an earlier version to this one, all that is remembered with them."""
+        if _version(self._connection) == tables.VERSION:
+            return
+        with self.transaction() as transaction:
+            # Another process may have done it meanwhile.
+            for version in range(_version(transaction), tables.VERSION):
+                for step in tables.UPGRADES[version]:
+                    transaction.execute(step)
+            transaction.execute(f"PRAGMA user_version = {tables.VERSION}")
 
     def close(self) -> None:
         """Close; the last to do so folds the write-ahead log in."""
@@ -173,10 +190,13 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection, path: str, runtime: bytes) -> None:
-    found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    if found != [tables.APPLICATION, tables.VERSION]:
-        raise StateUnavailableError(f"{path} is no state of this version, or its enrolment was cut short")
+    application, version = connection.execute("PRAGMA application_id").fetchone()[0], _version(connection)
+    if application != tables.APPLICATION or not 1 <= version <= tables.VERSION:
+        raise StateUnavailableError(f"{path} is no state of this version or an earlier one, or was never whole")
+    standing = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     for table in tables.VITAL:
+        if version < tables.VERSION and table not in standing:
+            continue
         answer = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()[0]
         if answer != "ok":
             raise StateUnavailableError(f"{path} is damaged: {answer}")
@@ -186,6 +206,10 @@ def _check(connection: sqlite3.Connection, path: str, runtime: bytes) -> None:
     (owner,) = row
     if owner != runtime:
         raise StateUnavailableError(f"{path} belongs to the key {owner.hex()}, and this runtime's is {runtime.hex()}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _sync_folder(path: str) -> None:

@@ -8,7 +8,7 @@ one transaction: a record without its reservation, or a number without its recor
 from typing import Final
 
 APPLICATION: Final = 0x45584551  # "EXEQ", for file(1)
-VERSION: Final = 1
+VERSION: Final = 2
 
 # The fields of a ``KnownHead``, in its order: a row is one.
 _HEAD: Final = """
@@ -21,8 +21,19 @@ _HEAD: Final = """
     trust BLOB NOT NULL,
     note BLOB"""
 
+# The newest version seen of each status list.
+_STATUSES: Final = """CREATE TABLE statuses (
+    list TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT"""
+
+# What makes a state of that version one of the next. No policy that asks for approvals was admitted under version 1.
+UPGRADES: Final = {
+    1: ("ALTER TABLE policies ADD COLUMN approvals INTEGER NOT NULL DEFAULT 0", _STATUSES),
+}
+
 # What is small, and read at every start; a damaged page of these is found before anything is decided.
-VITAL: Final = ("identity", "memory", "chain", "heads", "forks", "policies", "reservations")
+VITAL: Final = ("identity", "memory", "chain", "heads", "forks", "policies", "statuses", "reservations")
 
 TABLES: Final = (
     """CREATE TABLE identity (
@@ -54,8 +65,10 @@ TABLES: Final = (
     owner BLOB NOT NULL,
     policy_set TEXT NOT NULL,
     epoch INTEGER NOT NULL,
-    iat INTEGER NOT NULL
+    iat INTEGER NOT NULL,
+    approvals INTEGER NOT NULL DEFAULT 0
 ) STRICT""",
+    _STATUSES,
     """CREATE TABLE proofs (
     origin TEXT NOT NULL,
     size1 INTEGER NOT NULL,

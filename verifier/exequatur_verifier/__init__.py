@@ -15,7 +15,7 @@ from .errors import ExequaturError, MalformedError, NotProvenError, UnsupportedE
 from .keys import Algorithm, PublicKey
 from .memory import Clock, Memory, Proof
 from .trust import Trust
-from .trust import parse as parse_trust
+from .trust_file import parse as parse_trust
 from .verdict import Code, Verdict
 from .verify import verify
 

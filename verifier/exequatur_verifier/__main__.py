@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import action, host, trust
+from . import action, host, trust_file
 from .action import Descriptor
 from .bundle import MAX_BUNDLE
 from .constraints import Facts
@@ -93,7 +93,7 @@ def _parse(arguments: list[str]) -> tuple[Namespace, list[str]]:
 
 
 def _read_trust(options: Namespace) -> Trust:
-    return trust.parse((Path(options.trust) if options.trust else Path(options.home) / "trust.toml").read_bytes())
+    return trust_file.parse((Path(options.trust) if options.trust else Path(options.home) / "trust.toml").read_bytes())
 
 
 def _measure(options: Namespace, command: list[str]) -> tuple[Descriptor, Facts]:

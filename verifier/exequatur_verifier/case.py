@@ -4,17 +4,35 @@ Steps read what earlier steps established and nothing else; the table in ``verif
 for one call of ``verify`` and is never shared.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from .action import Descriptor
-from .bundle import Bundle
+from .bundle import Bundle, Element
 from .constraints import Facts, Terms
 from .memory import Clock, KnownHead, KnownPolicy, Memory, Proof
 from .receipt import Receipt
 from .records import Authorization
 from .statement import Statement
 from .trust import Trust
+
+
+class Beside(NamedTuple):
+    """A statement beside the artifact, parsed, and where it is said to stand."""
+
+    statement: Statement
+    element: Element
+
+
+class Grant(NamedTuple):
+    """A grant above the artifact: its authorization, what opens its terms, and its own request if it has a parent."""
+
+    beside: Beside
+    record: Authorization
+    salt: bytes
+    encoded: bytes
+    terms: Terms
+    request: Beside | None
 
 
 class Case:
@@ -45,12 +63,18 @@ class Case:
         self.authorization: Authorization
         self.terms: Terms
         self.policy_statement: Statement | None = None
+        # What stands beside the artifact: the request it answers, consents, the grants above it, status lists.
+        self.request: Beside | None = None
+        self.approvals: Mapping[bytes, Beside] = {}
+        self.parents: tuple[Grant, ...] = ()
+        self.statuses: Mapping[str, Beside] = {}
         self.receipts: tuple[Receipt, ...] = ()
         self.heads: dict[str, KnownHead] = {}
         self.indices: dict[str, int] = {}
         self.signed_times: list[int] = []
         self.policy: KnownPolicy | None = None
         self.policy_approvals: int = 0
+        self.versions: dict[str, int] = {}
         self.ignored: list[str] = []
 
     @property

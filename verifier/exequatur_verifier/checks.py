@@ -1,4 +1,4 @@
-"""Steps 0 to 3 and 7 to 14: the artifact, its time, place and action, and the policy behind it (specs/05 §2).
+"""Steps 0 to 3 and 7 to 11: the artifact, its time, place and action, and the policy behind it (specs/05 §2).
 
 Each function is one step: it returns a sentence on what held, or raises ``Denial`` with the code of what did not.
 """
@@ -6,11 +6,10 @@ Each function is one step: it returns a sentence on what held, or raises ``Denia
 from functools import lru_cache
 from typing import Final
 
-from . import action, bundle, constraints, merkle, receipt, statement
-from .case import Case
+from . import action, bundle, consent, constraints, elements, receipt, statement
+from .case import Beside, Case
 from .constraints import Facts
-from .errors import MalformedError, NotProvenError, UnsupportedError
-from .keys import PublicKey
+from .errors import MalformedError, UnsupportedError
 from .memory import Clock, KnownPolicy, Memory
 from .records import Authorization, Policy
 from .statement import Statement
@@ -19,7 +18,6 @@ from .verdict import Code, Denial
 # One policy stands behind many artifacts, and the same terms behind the runs of one command: each is parsed once.
 _parse_policy: Final = lru_cache(maxsize=32)(statement.parse)
 _decode_terms: Final = lru_cache(maxsize=32)(constraints.decode_terms)
-_FORBIDDEN_ELEMENTS: Final = ("request", "approvals", "parents", "status")
 
 
 def check_presence(case: Case) -> str:
@@ -41,6 +39,7 @@ def check_form(case: Case) -> str:
         case.terms = _decode_terms(case.bundle.terms)
         if case.bundle.policy is not None:
             case.policy_statement = _parse_policy(case.bundle.policy.statement)
+        elements.read(case)
     except UnsupportedError as error:
         raise Denial(Code.UNSUPPORTED, str(error)) from None
     except MalformedError as error:
@@ -48,9 +47,6 @@ def check_form(case: Case) -> str:
     origins = [presented.origin for presented in case.receipts]
     if len(origins) > bundle.MAX_RECEIPTS or len(set(origins)) != len(origins):
         raise Denial(Code.ARTIFACT_MALFORMED, "more than 16 receipts, or two of one log")
-    for name in _FORBIDDEN_ELEMENTS:
-        if getattr(case.bundle, name):
-            raise Denial(Code.ARTIFACT_MALFORMED, f"no step consumes the bundle's {name!r}")
     return f"record {case.artifact.id.hex()}"
 
 
@@ -61,10 +57,10 @@ def check_kind(case: Case) -> str:
         raise Denial(Code.KIND_MISMATCH, f"a {case.artifact.kind.value} record authorizes nothing")
     if record.form != "action":
         raise Denial(Code.KIND_MISMATCH, "a grant can be delegated but not executed")
-    if record.mode != "enforce" or case.trust.modes:
-        raise Denial(Code.UNSUPPORTED, f"mode {record.mode!r}: this build knows no mode but 'enforce'")
+    if record.mode != "enforce" and record.action.type not in case.trust.modes.get(record.mode, ()):
+        raise Denial(Code.UNSUPPORTED, f"mode {record.mode!r}, which trust does not opt into for {record.action.type}")
     case.authorization = record
-    return f"authorization of {record.action.type}"
+    return f"authorization of {record.action.type}" + ("" if record.mode == "enforce" else f", mode {record.mode}")
 
 
 def check_issuer(case: Case) -> str:
@@ -80,7 +76,7 @@ def check_issuer(case: Case) -> str:
         all(issuer.since <= index and not _is_past(issuer.until, index) for index in indices) for issuer, _ in found
     ):
         raise Denial(Code.ISSUER_UNTRUSTED, f"the issuer's key is not trusted at the index {indices} of the artifact")
-    _check_signature(artifact, found[0][1])
+    elements.check_signed(artifact, found[0][1], Code.SIGNATURE_INVALID)
     case.signed_times.append(artifact.claims.iat)
     return f"signed by {artifact.claims.iss}"
 
@@ -153,7 +149,12 @@ def check_policy(case: Case) -> str:
         raise Denial(Code.POLICY_UNTRUSTED, "the artifact names no policy")
     epoch = case.authorization.epoch
     known = None if case.memory is None else case.memory.policies.get(wanted)
-    is_owned = known is not None and any(key.thumbprint == known.owner for key in case.trust.policy.owners)
+    # Who else signed it is not remembered, so where one owner does not suffice the record is asked for every time.
+    is_owned = (
+        known is not None
+        and case.trust.policy.threshold == 1
+        and any(key.thumbprint == known.owner for key in case.trust.policy.owners)
+    )
     if case.policy_statement is not None:
         known, is_owned = _check_policy_statement(case, case.policy_statement, wanted, known if is_owned else None)
     if not is_owned and wanted not in case.trust.policy.accept:
@@ -167,39 +168,12 @@ def check_policy(case: Case) -> str:
         )
     _check_epoch(case, known, epoch.number)
     case.policy = known if is_owned else None
+    case.policy_approvals = 0 if known is None else known.approvals
     return f"epoch {epoch.number} of {epoch.set}"
-
-
-def check_approvals(case: Case) -> str:
-    """Step 12: approvals. This build knows none, so whatever asks for them is denied."""
-    if case.authorization.approvals or case.policy_approvals or case.link("approval"):
-        raise Denial(Code.UNSUPPORTED, "approvals are asked for, which this build cannot check")
-    return "none asked for"
-
-
-def check_delegation(case: Case) -> str:
-    """Step 13: delegation. This build knows none, so whatever rests on it is denied."""
-    if case.authorization.depth is not None or case.link("parent"):
-        raise Denial(Code.UNSUPPORTED, "the artifact was delegated, which this build cannot check")
-    return "not delegated"
-
-
-def check_status(case: Case) -> str:
-    """Step 14: revocation status. This build knows no status lists, so whatever asks for one is denied."""
-    if case.authorization.status is not None:
-        raise Denial(Code.UNSUPPORTED, "a status list is asked for, which this build cannot check")
-    return "none asked for"
 
 
 def _is_past(end: int | None, index: int) -> bool:
     return end is not None and index >= end
-
-
-def _check_signature(signed: Statement, key: PublicKey, code: Code = Code.SIGNATURE_INVALID) -> None:
-    try:
-        statement.verify(signed, key)
-    except (NotProvenError, UnsupportedError) as error:
-        raise Denial(code, f"record {signed.id.hex()}: {error}") from None
 
 
 def _check_clock(now: Clock, memory: Memory, leeway: int) -> None:
@@ -220,27 +194,18 @@ def _check_policy_statement(
     assert element is not None
     if not isinstance(record, Policy) or presented.id != wanted:
         raise Denial(Code.POLICY_UNTRUSTED, "the policy in the bundle is not the one that the artifact names")
-    if set(element.positions) != {receipt.origin for receipt in case.receipts}:
-        raise Denial(Code.POLICY_UNTRUSTED, "the policy's positions are not in the artifact's trees")
-    for origin, head in case.heads.items():
-        index, path = element.positions[origin]
-        try:
-            root = merkle.root_from_inclusion(index, head.size, presented.leaf, path)
-        except MalformedError as error:
-            raise Denial(Code.POLICY_UNTRUSTED, f"the policy's path in {origin}: {error}") from None
-        if root != head.root or index >= case.indices[origin]:
-            raise Denial(Code.POLICY_UNTRUSTED, f"the policy is not proven to stand before the artifact in {origin}")
+    elements.check_placed(case, Beside(presented, element), Code.POLICY_UNTRUSTED, case.indices)
     owner = next((key for key in case.trust.policy.owners if key.thumbprint == presented.key_id), None)
     # The record id covers all that the owner signed, and the tree covers the signature's bytes.
     if owner is not None and (known is None or known.owner != owner.thumbprint):
-        _check_signature(presented, owner, Code.POLICY_UNTRUSTED)
+        elements.check_signed(presented, owner, Code.POLICY_UNTRUSTED)
     if record.activation > case.time + case.trust.leeway:
         raise Denial(Code.POLICY_UNTRUSTED, f"the policy comes into force in {record.activation - case.time} s")
-    if presented.claims.iat > case.now.unix + case.trust.leeway:
-        raise Denial(Code.TIME_IN_FUTURE, "the policy was signed after the time of this clock")
-    case.policy_approvals = record.approvals
-    case.signed_times.append(presented.claims.iat)
-    found = KnownPolicy(presented.id, presented.key_id, record.set, record.epoch, presented.claims.iat)
+    if owner is not None:
+        consent.check_owners(case, presented)
+    found = KnownPolicy(
+        presented.id, presented.key_id, record.set, record.epoch, presented.claims.iat, record.approvals
+    )
     return found, owner is not None
 
 

@@ -33,7 +33,7 @@ class KnownHead(NamedTuple):
 
 
 class KnownPolicy(NamedTuple):
-    """A policy record that was accepted: its id, its owner's thumbprint, set and epoch, and the approvals it demands."""
+    """A policy record that was accepted: its id, its owner's thumbprint, set and epoch, and approvals demanded."""
 
     id: bytes
     owner: bytes

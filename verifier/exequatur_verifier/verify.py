@@ -10,7 +10,7 @@ what was learned, is the gate's ``admit``, and nothing runs on a verdict alone.
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from . import checks, transparency
+from . import checks, consent, delegation, status, transparency
 from .action import Descriptor
 from .case import Case
 from .constraints import Facts
@@ -45,9 +45,10 @@ PROCEDURE: Final = (
     Step(9, "action", checks.check_action, _AUTHENTIC),
     Step(10, "facts", checks.check_facts, _AUTHENTIC),
     Step(11, "policy", checks.check_policy, _LOGGED),
-    Step(12, "approvals", checks.check_approvals, _LOGGED),
-    Step(13, "delegation", checks.check_delegation, _AUTHENTIC),
-    Step(14, "status", checks.check_status, _AUTHENTIC),
+    # What stands beside the artifact is proven by its heads, and who asked may be asked of both.
+    Step(12, "approvals", consent.check_approvals, _LOGGED | {11}),
+    Step(13, "delegation", delegation.check_delegation, _LOGGED),
+    Step(14, "status", status.check_status, _LOGGED),
 )
 
 
@@ -101,4 +102,5 @@ def verify(
 
 def _learned(case: Case) -> Learned:
     """Return what an admitted artifact teaches: heads, the latest signed time, the policy."""
-    return Learned(tuple(case.heads.values()), max(case.signed_times, default=0), case.policy, case.now)
+    heads, floor = tuple(case.heads.values()), max(case.signed_times, default=0)
+    return Learned(heads, floor, case.policy, case.now, tuple(case.versions.items()))

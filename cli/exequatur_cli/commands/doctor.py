@@ -10,7 +10,7 @@ import click
 from exequatur_cli.main import EXIT_DENIED, home_of, output_of, with_home
 from exequatur_gate.home import HomeRefusedError, check, locate
 from exequatur_verifier import constraints, host
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 # Until 3.51.3 (and 3.44.6, 3.50.7), resetting a write-ahead log could corrupt a file that several processes write.
 _SQLITE_FIXED = ((3, 51, 3), (3, 44, 6), (3, 50, 7))

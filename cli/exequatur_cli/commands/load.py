@@ -13,7 +13,7 @@ from exequatur_cli.output import Output
 from exequatur_issuer.request import sign_request
 from exequatur_log.load.report import Report, Tally
 from exequatur_verifier.trust import TrustedLog
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 
 
 @click.command("load")

@@ -12,7 +12,7 @@ from exequatur_gate.state import State
 from exequatur_verifier.constraints import Facts
 from exequatur_verifier.memory import Memory, Proof
 from exequatur_verifier.trust import Trust
-from exequatur_verifier.trust import parse as parse_trust
+from exequatur_verifier.trust_file import parse as parse_trust
 from exequatur_verifier.verdict import Code
 
 

@@ -8,7 +8,7 @@ import re
 from importlib import resources
 from typing import Final
 
-_FILES: Final = ("mapping.toml", "schema.cedarschema", "starter.cedar")
+_FILES: Final = ("cases.toml", "mapping.toml", "schema.cedarschema", "starter.cedar")
 _REQUESTER: Final = b"urn:exequatur:requester:home"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._/@-]{0,199}")
 

@@ -29,7 +29,7 @@ _COMMON: Final = (
     "cell_size_check=ON",
     "temp_store=MEMORY",
 )
-_WRITING: Final = (*_COMMON, "recursive_triggers=ON", "cache_size=-65536")
+_WRITING: Final = (*_COMMON, "recursive_triggers=ON", "cache_size=-16384")
 READER: Final = (*_COMMON, "query_only=ON")
 WRITER: Final = ("journal_mode=WAL", *_WRITING, "synchronous=FULL", "journal_size_limit=0")
 # A file that has no name yet is thrown away when it is interrupted, and made durable when it is whole.
