@@ -14,6 +14,7 @@ from exequatur_log.errors import Code, Conflict, LogError, NotFoundError, Refuse
 from exequatur_verifier import statement
 from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.memory import Proof
+from exequatur_verifier.records import Kind
 
 _PASSING: Final = (Code.BUSY, Code.UNAVAILABLE, Code.CLOCK_BEHIND)
 
@@ -55,13 +56,20 @@ class AuthorityLog:
         except NotFoundError:
             return None
 
+    def newest(
+        self, kind: Kind, *, subject: str | None = None, key_id: bytes | None = None, most: int = 1
+    ) -> list[issuer.Placed]:
+        """Return the last entries of a kind, of a subject or a signer, the newest first."""
+        found = self._log.find(kind=kind, sub=subject, key_id=key_id, limit=most, newest_first=True)
+        return [issuer.Placed(entry.statement, entry.leaf_index) for entry in found]
+
     def receipt(self, index: int) -> bytes:
         """Return a receipt at the current head."""
         return self._log.fresh_receipt(index)
 
-    def inclusion_path(self, index: int, size: int) -> tuple[bytes, ...]:
-        """Return an inclusion path."""
-        return self._log.inclusion(index, size)
+    def inclusion_paths(self, indices: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
+        """Return inclusion paths."""
+        return self._log.inclusions(indices, size)
 
     def consistency_paths(self, older: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
         """Return the consistency proofs from older sizes."""

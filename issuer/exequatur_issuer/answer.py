@@ -17,6 +17,7 @@ from .asked import Case
 from .content import ContentStore
 from .decide import InForce, decide
 from .journal import Journal, Signed
+from .revoke import StatusLists
 
 
 class Answer(NamedTuple):
@@ -29,8 +30,18 @@ class Answer(NamedTuple):
 class Answerer:
     """An authority's key and stores, and the policy it decides under."""
 
-    def __init__(self, *, iss: str, signer: Signer, content: ContentStore, journal: Journal, policy: InForce) -> None:
+    def __init__(
+        self,
+        *,
+        iss: str,
+        signer: Signer,
+        content: ContentStore,
+        journal: Journal,
+        policy: InForce,
+        status: StatusLists | None = None,
+    ) -> None:
         self.iss: Final = iss
+        self._status = status
         self.policy: Final = policy
         self._signer = signer
         self._content = content
@@ -61,7 +72,7 @@ class Answerer:
 
     def _decide(self, case: Case, now: int, contents: list[bytes]) -> Answer:
         """Return the signed answer to a request; append what has to be stored for it to ``contents``."""
-        asked, request = case
+        asked, request, leaf_index = case
         decided = decide(request, asked.salt, asked.descriptor, self.policy, now)
         claims = make_claims(Kind.DECISION, request, now, self.iss)
         decision = statement.parse(statement.sign(decided.record, claims, self._signer))
@@ -70,8 +81,9 @@ class Answerer:
             return Answer(decision, None)
         terms = make_terms(asked, decided.obligations)
         contents.append(action.preimage(action.TERMS_TAG, asked.salt, terms))
+        status = None if self._status is None else self._status.assign(leaf_index)
         record, claims = make_authorization(
-            asked, request, decision.id, self.policy, decided.obligations, now, self.iss
+            asked, request, decision.id, self.policy, decided.obligations, now, self.iss, status
         )
         return Answer(decision, statement.parse(statement.sign(record, claims, self._signer)))
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from exequatur_verifier import action, constraints
 from exequatur_verifier.constraints import Terms
-from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request
+from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request, StatusEntry
 from exequatur_verifier.statement import Claims, Statement
 
 from .asked import Asked
@@ -27,9 +27,19 @@ def make_terms(asked: Asked, obligations: Obligations) -> bytes:
 
 
 def make_authorization(
-    asked: Asked, request: Statement, decision: bytes, policy: InForce, obligations: Obligations, now: int, iss: str
+    asked: Asked,
+    request: Statement,
+    decision: bytes,
+    policy: InForce,
+    obligations: Obligations,
+    now: int,
+    iss: str,
+    status: StatusEntry | None = None,
 ) -> tuple[Authorization, Claims]:
-    """Return the artifact's record and claims. ``decision`` is the record id of the decision that allows it."""
+    """Return the artifact's record and claims. ``decision`` is the record id of the decision that allows it.
+
+    ``status`` is its place in a status list, ``None`` where the authority has none.
+    """
     record = request.record
     assert isinstance(record, Request)
     ttl = _least(obligations.ttl or DEFAULT_TTL, record.ttl, asked.ttl)
@@ -42,6 +52,7 @@ def make_authorization(
         terms=committed,
         uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses),
         epoch=Epoch(policy.record.set, policy.record.epoch),
+        status=status,
     )
     claims = make_claims(Kind.AUTHORIZATION, request, now, iss)._replace(
         aud=asked.runtime.id, nbf=now, exp=now + ttl, cnf=asked.runtime.key

@@ -54,10 +54,11 @@ class Refused(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A request whose descriptor is the one it commits to."""
+    """A request whose descriptor is the one it commits to; ``leaf_index`` is where it stands, once it is logged."""
 
     asked: Asked
     request: Statement
+    leaf_index: int = -1
 
 
 def open_asked(asked: Asked) -> Case | Refused:

@@ -17,35 +17,23 @@ from typing import Final, NamedTuple
 from exequatur_verifier import action, statement
 from exequatur_verifier.action import Descriptor
 from exequatur_verifier.errors import NotProvenError
-from exequatur_verifier.records import Authorization, Decision, Head
+from exequatur_verifier.records import Authorization, Decision
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Statement
 
-from . import bundles
 from .answer import Answer, Answerer
 from .artifact import answers
 from .asked import Asked, Case, Refused, RuntimeIdentity, open_asked
-from .bundles import Evidence, Placed
 from .content import ContentStore
 from .decide import InForce, decide, explain
+from .issue import Assembler, Granted, Issued, beside, lists_named
 from .journal import Journal
 from .log import Log, Refusal, Registered, Standing
+from .revoke import StatusLists
 
 __all__ = ["Asked", "Authority", "Issued", "Refused", "RuntimeIdentity"]
 
 Result = Registered | Standing | Refusal
-
-
-class Issued(NamedTuple):
-    """An artifact in its bundle, the record ids on the way to it, and what it grants (unix seconds)."""
-
-    bundle: bytes
-    subject: str
-    request: bytes
-    decision: bytes
-    authorization: bytes
-    expires: int
-    uses: int
 
 
 class _Logged(NamedTuple):
@@ -53,16 +41,6 @@ class _Logged(NamedTuple):
 
     statement: Statement
     receipt: bytes
-
-
-class _Granted(NamedTuple):
-    """An artifact that stands in the log, with its receipt and encoded terms."""
-
-    asked: Asked
-    artifact: Statement
-    decision: bytes
-    receipt: bytes
-    terms: bytes
 
 
 class Authority:
@@ -74,15 +52,25 @@ class Authority:
     """
 
     def __init__(
-        self, *, iss: str, signer: Signer, log: Log, content: ContentStore, journal: Journal, policy: InForce
+        self,
+        *,
+        iss: str,
+        signer: Signer,
+        log: Log,
+        content: ContentStore,
+        journal: Journal,
+        policy: InForce,
+        status: StatusLists | None = None,
     ) -> None:
+        """``status`` are the authority's status lists, ``None`` if its artifacts name none and cannot be revoked."""
         self.policy: Final = policy
-        self._answerer: Final = Answerer(iss=iss, signer=signer, content=content, journal=journal, policy=policy)
+        self._answerer: Final = Answerer(
+            iss=iss, signer=signer, content=content, journal=journal, policy=policy, status=status
+        )
+        self._assembler: Final = Assembler(log, journal, status, policy.statement)
         self._key: Final = signer.public_key
         self._log = log
         self._content = content
-        self._journal = journal
-        self._policies: Final[dict[bytes, Placed]] = {}
 
     def authorize(
         self,
@@ -107,12 +95,16 @@ class Authority:
         results = self._register(case.request.entry for case in opened if isinstance(case, Case))
         cases = [self._accept(case, results) if isinstance(case, Case) else case for case in opened]
         signed = self._answerer.answer([case for case in cases if isinstance(case, Case)], now)
+        # Before the artifacts, so that the heads of their receipts have the lists.
+        artifacts = [answer.artifact for answer in signed.values() if answer.artifact is not None]
+        self._assembler.lists(lists_named(artifacts), now)
         results = self._register(part.entry for answer in signed.values() for part in answer if part is not None)
         granted = [
             self._settle(case, signed[case.request.id], results, now) if isinstance(case, Case) else case
             for case in cases
         ]
-        return self._assemble(granted)
+        issued = iter(self._assembler.assemble([item for item in granted if isinstance(item, Granted)], now))
+        return [next(issued) if isinstance(item, Granted) else item for item in granted]
 
     def _register(self, statements: Iterable[bytes]) -> dict[bytes, Result]:
         """Return the log's answer to each statement; the same bytes are sent once."""
@@ -125,12 +117,11 @@ class Authority:
             case Refusal(code, detail):
                 return Refused(code, f"the log does not register the request: {detail}")
             case Standing(index):
-                self._standing(index, case.request.id)
-            case Registered():
-                pass
-        return case
+                return case._replace(request=self._standing(index, case.request.id), leaf_index=index)
+            case Registered(index, _):
+                return case._replace(leaf_index=index)
 
-    def _settle(self, case: Case, signed: Answer, results: Mapping[bytes, Result], now: int) -> _Granted | Refused:
+    def _settle(self, case: Case, signed: Answer, results: Mapping[bytes, Result], now: int) -> Granted | Refused:
         """Step 4 for one request: what its answer came to, once decision and artifact stand in the log."""
         decision = self._registered(signed.decision, results)
         if isinstance(decision, Refused):
@@ -150,7 +141,7 @@ class Authority:
         if artifact.claims.exp is None or now >= artifact.claims.exp:
             detail = "this request was answered before, and its artifact has expired; make a new request"
             return Refused("EXPIRED", detail, signed.decision.id)
-        return _Granted(case.asked, artifact, signed.decision.id, receipt, terms)
+        return Granted(case, artifact, signed.decision.id, receipt, terms, beside(case, artifact))
 
     def _registered(self, sent: Statement, results: Mapping[bytes, Result]) -> _Logged | Refused:
         """Return a statement of ours as it stands in the log, or why the log refused it.
@@ -177,16 +168,6 @@ class Authority:
             raise NotProvenError(f"entry {index} of {self._log.origin} is not the record {record_id.hex()}")
         return standing
 
-    def _placed(self, policy: bytes) -> Placed:
-        """Return where a policy record stands in the log, which never changes."""
-        if policy not in self._policies:
-            index = self._log.find(policy)
-            if index is None:
-                raise NotProvenError(f"policy {policy.hex()} is not in {self._log.origin}; register it first")
-            known = self.policy.statement
-            self._policies[policy] = Placed(known.entry if known.id == policy else self._log.entry(index), index)
-        return self._policies[policy]
-
     def _deny(self, case: Case, decision: Statement) -> Refused:
         """Return the refusal for a logged decision that allows nothing, with the sentences behind it."""
         record = decision.record
@@ -200,28 +181,6 @@ class Authority:
         assert record.code is not None
         return Refused(record.code, _DENIED[record.code], decision.id, why)
 
-    def _assemble(self, granted: Sequence[_Granted | Refused]) -> list[Issued | Refused]:
-        """Step 5: put the bundles together. What a head says is asked once for each runtime and policy."""
-        evidence: dict[tuple[RuntimeIdentity, Head, bytes], Evidence] = {}
-        noted: list[tuple[str, Head]] = []
-        issued: list[Issued | Refused] = []
-        for item in granted:
-            if isinstance(item, Refused):
-                issued.append(item)
-                continue
-            runtime, artifact = item.asked.runtime, item.artifact
-            head = bundles.head_of(artifact, item.receipt)
-            policy = next(link.id for link in artifact.record.links if link.relation == "policy")
-            place = (runtime, head, policy)
-            if place not in evidence:
-                remembered = (*self._journal.heads(head.origin, runtime.id), *runtime.heads)
-                evidence[place] = bundles.gather(self._log, head, self._placed(policy), remembered)
-            noted.append((runtime.id, head))
-            issued.append(_issue(item, evidence[place]))
-        if noted:
-            self._journal.note_heads(noted)
-        return issued
-
 
 _DENIED: Final = {
     "POLICY_FORBID": "a policy forbids this",
@@ -229,13 +188,3 @@ _DENIED: Final = {
     "POLICY_ERROR": "policy could not be evaluated for this, so nothing is allowed",
     "POLICY_NO_DECISION": "this is no valid question to the policy, so nothing is allowed",
 }
-
-
-def _issue(granted: _Granted, evidence: Evidence) -> Issued:
-    asked, artifact = granted.asked, granted.artifact
-    record, claims = artifact.record, artifact.claims
-    assert isinstance(record, Authorization)
-    assert claims.exp is not None
-    data = bundles.assemble(artifact.entry, granted.receipt, asked.salt, granted.terms, evidence)
-    request = next(link.id for link in record.links if link.relation == "request")
-    return Issued(data, claims.sub, request, granted.decision, artifact.id, claims.exp, record.uses)

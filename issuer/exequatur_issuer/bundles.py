@@ -12,20 +12,27 @@ from typing import NamedTuple
 from exequatur_verifier import bundle, checkpoint, merkle, note, receipt, statement
 from exequatur_verifier.bundle import MAX_PROOFS, Bundle, Element, Position, Stapled
 from exequatur_verifier.errors import ExequaturError, MalformedError, NotProvenError
-from exequatur_verifier.records import Head
+from exequatur_verifier.records import Head, Kind
 from exequatur_verifier.statement import Statement
 
-from .log import Log
+from . import beside as besides
+from .beside import Beside, Elements, ParentParts
+from .log import Log, Placed
 from .parts import join, split
 
-__all__ = ["Evidence", "Placed", "assemble", "gather", "head_of", "join", "refresh", "split"]
-
-
-class Placed(NamedTuple):
-    """A logged statement and where it stands."""
-
-    statement: bytes
-    leaf_index: int
+__all__ = [
+    "Beside",
+    "Elements",
+    "Evidence",
+    "ParentParts",
+    "Placed",
+    "assemble",
+    "gather",
+    "head_of",
+    "join",
+    "refresh",
+    "split",
+]
 
 
 class Evidence(NamedTuple):
@@ -34,6 +41,7 @@ class Evidence(NamedTuple):
     policy: Element
     checkpoint: bytes | None
     proofs: tuple[Stapled, ...]
+    endorsements: tuple[Placed, ...] = ()
 
 
 def head_of(artifact: Statement, presented: bytes) -> Head:
@@ -42,25 +50,37 @@ def head_of(artifact: Statement, presented: bytes) -> Head:
     return Head(parsed.origin, parsed.inclusion.size, receipt.root(parsed, artifact.leaf))
 
 
-def gather(log: Log, head: Head, policy: Placed, remembered: Iterable[Head]) -> Evidence:
+def gather(log: Log, head: Head, policy: Placed, remembered: Iterable[Head], *, now: int) -> Evidence:
     """Return the evidence for a head of ``log``.
 
-    ``policy`` is the artifact's policy; ``remembered`` are older heads that the runtime may hold, of which
-    those of this log and of smaller size are stapled, the largest 64 at most. Raises ``NotProvenError`` when
-    one of them is not continued by this head: then the log has two histories, and nothing that rests on it
-    may be given out.
+    ``policy`` is the artifact's policy, whose endorsements that have not expired at ``now`` are found in the log;
+    ``remembered`` are older heads that the runtime may hold, of which those of this log and of smaller size are
+    stapled, the largest 64 at most. Raises ``NotProvenError`` when one of them is not continued by this head:
+    then the log has two histories, and nothing that rests on it may be given out.
     """
-    position = Position(policy.leaf_index, tuple(log.inclusion_path(policy.leaf_index, head.size)))
-    element = Element(policy.statement, {log.origin: position})
+    (path,) = log.inclusion_paths([policy.leaf_index], head.size)
+    element = Element(policy.statement, {log.origin: Position(policy.leaf_index, tuple(path))})
     older = {known for known in remembered if known.origin == log.origin and 0 < known.size < head.size}
     known = sorted(older, key=lambda item: item.size)[-MAX_PROOFS:]
     paths = log.consistency_paths([item.size for item in known], head.size)
     proofs = tuple(_staple(item, head, tuple(path)) for item, path in zip(known, paths, strict=True))
-    return Evidence(element, log.checkpoint(head.size), proofs)
+    return Evidence(element, log.checkpoint(head.size), proofs, besides.endorsements(log, policy, now))
 
 
-def assemble(artifact: bytes, presented: bytes, salt: bytes, terms: bytes, evidence: Evidence) -> bytes:
-    """Return the bundle of a registered artifact, its receipt, salt and encoded terms, and the head's evidence."""
+def current(log: Log, presented: bytes, status: Iterable[Placed]) -> bytes:
+    """Return a receipt whose head has these status lists: the one that was frozen if it does, else a fresh one."""
+    inclusion = receipt.parse(presented).inclusion
+    is_within = all(placed.leaf_index < inclusion.size for placed in status)
+    return presented if is_within else log.receipt(inclusion.leaf_index)
+
+
+def assemble(
+    artifact: bytes, presented: bytes, salt: bytes, terms: bytes, evidence: Evidence, elements: Elements
+) -> bytes:
+    """Return the bundle of a registered artifact.
+
+    It holds its receipt, salt and encoded terms, the head's evidence, and what else stands beside it.
+    """
     checkpoints = () if evidence.checkpoint is None else (evidence.checkpoint,)
     return bundle.encode(
         Bundle(
@@ -70,6 +90,7 @@ def assemble(artifact: bytes, presented: bytes, salt: bytes, terms: bytes, evide
             policy=evidence.policy,
             checkpoints=checkpoints,
             proofs=evidence.proofs,
+            **elements._asdict(),
         )
     )
 
@@ -77,20 +98,23 @@ def assemble(artifact: bytes, presented: bytes, salt: bytes, terms: bytes, evide
 def refresh(data: bytes, log: Log, remembered: Iterable[Head] = ()) -> bytes:
     """Return the bundle ``data`` with everything that comes from ``log`` as of its current head.
 
-    Artifact, salt and terms stay as they are, and so does what comes from other logs. Proofs lead from the
-    head of before, from those that they led from before, and from ``remembered``, the heads that the runtime
-    may have met since. Raises ``MalformedError`` for bytes that are no bundle, or none with
-    a receipt of this log, and ``NotProvenError`` when the log does not continue what the bundle shows.
+    Artifact, salt and terms stay as they are, and so does what comes from other logs; status lists are the newest
+    that the log holds, in a bundle of this log alone. Proofs lead from the head of before, from those that they led
+    from before, and from ``remembered``, the heads that the runtime may have met since. Raises ``MalformedError`` for
+    bytes that are no bundle, or none with a receipt of this log, and ``NotProvenError`` when the log does not
+    continue what the bundle shows.
     """
     old = bundle.decode(data)
     artifact, receipts = statement.parse_transparent(old.artifact)
-    if old.policy is None or old.request or old.approvals or old.parents or old.status:
-        raise MalformedError("a bundle with a policy, and with no element that this build does not know, is refreshed")
+    if old.policy is None:
+        raise MalformedError("a bundle without its policy is not refreshed; ask the authority for one")
     parsed = [receipt.parse(item) for item in receipts]
     places = [place for place, item in enumerate(parsed) if item.origin == log.origin]
     if len(places) != 1:
         raise MalformedError(f"the bundle holds {len(places)} receipts of {log.origin}; one is what can be refreshed")
     place = places[0]
+    # Before the head, which is to have them.
+    status = newest_lists(old, log) if len(receipts) == 1 else {}
     fresh = log.receipt(parsed[place].inclusion.leaf_index)
     head, former = head_of(artifact, fresh), head_of(artifact, receipts[place])
     known = [Head(item.origin, item.size, item.root) for item in old.proofs]
@@ -100,7 +124,8 @@ def refresh(data: bytes, log: Log, remembered: Iterable[Head] = ()) -> bytes:
     if position is None:
         raise MalformedError(f"the bundle does not say where its policy stands in {log.origin}")
     policy = Placed(old.policy.statement, position.leaf_index)
-    new = gather(log, head, policy, [*known, former, *remembered])
+    new = gather(log, head, policy, [*known, former, *remembered], now=receipt.parse(fresh).iat)
+    elements = besides.moved(log, head, old, status)
     others = [item for item in old.checkpoints if _origin(item) != log.origin]
     return bundle.encode(
         old._replace(
@@ -108,8 +133,25 @@ def refresh(data: bytes, log: Log, remembered: Iterable[Head] = ()) -> bytes:
             policy=Element(old.policy.statement, {**old.policy.positions, **new.policy.positions}),
             checkpoints=(*others, *(() if new.checkpoint is None else (new.checkpoint,))),
             proofs=(*(item for item in old.proofs if item.origin != log.origin), *new.proofs),
+            **elements._asdict(),
         )
     )
+
+
+def lists_of(data: bytes) -> list[str]:
+    """Return the names of the status lists that a bundle needs; raise ``MalformedError`` for what is no bundle."""
+    return _lists_of(bundle.decode(data))
+
+
+def newest_lists(old: Bundle, log: Log) -> dict[str, Placed]:
+    """Return the newest version in ``log`` of each status list that a bundle needs, as far as there is one."""
+    found = {name: log.newest(Kind.STATUS, subject=name) for name in _lists_of(old)}
+    return {name: versions[0] for name, versions in found.items() if versions}
+
+
+def _lists_of(parts: Bundle) -> list[str]:
+    artifact, _ = statement.parse_transparent(parts.artifact)
+    return besides.lists_of(artifact, (parent.authorization.statement for parent in parts.parents))
 
 
 def _staple(known: Head, head: Head, path: tuple[bytes, ...]) -> Stapled:

@@ -7,7 +7,8 @@ those very bytes (specs/09 §7, specs/04 §4). A request that waits for approval
 of those answers too the first to be kept stands.
 
 Beside them stand the tree heads of each runtime's last authorizations, from which the next bundles staple
-consistency proofs. Losing those costs a runtime a question to the log, and nothing else.
+consistency proofs. Losing those costs a runtime a question to the log, and nothing else. And there stand what an
+authority reports, in the order of its chain (``reports``).
 """
 
 import os
@@ -35,6 +36,10 @@ CREATE TABLE IF NOT EXISTS settled (
 CREATE TABLE IF NOT EXISTS heads (
   origin TEXT NOT NULL, runtime TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
   PRIMARY KEY (origin, runtime, size)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chains (key BLOB NOT NULL PRIMARY KEY, seq INTEGER NOT NULL, prev BLOB) STRICT;
+CREATE TABLE IF NOT EXISTS reports (
+  key BLOB NOT NULL, seq INTEGER NOT NULL, statement BLOB NOT NULL, PRIMARY KEY (key, seq)
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -154,6 +159,15 @@ class Journal:
                     " WHERE origin = ? AND runtime = ? ORDER BY size DESC LIMIT ?)",
                     (*place, *place, HEADS_KEPT),
                 )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Work on the file in one transaction, which is on the disk at the end. Raises ``JournalError`` of the file."""
+        try:
+            with self._transaction():
+                yield self._connection
+        except sqlite3.Error as error:
+            raise JournalError(f"{self._path}: {error}; nothing was sent that is not in it") from None
 
     def close(self) -> None:
         """Close the file."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from exequatur_verifier.errors import ExequaturError
+from exequatur_verifier.records import Kind
 
 
 class LogUnavailableError(ExequaturError):
@@ -32,6 +33,13 @@ class Refusal(NamedTuple):
 
     code: str
     detail: str
+
+
+class Placed(NamedTuple):
+    """A logged statement and where it stands."""
+
+    statement: bytes
+    leaf_index: int
 
 
 class Log(Protocol):
@@ -62,12 +70,18 @@ class Log(Protocol):
         """Return the index at which a record stands, or ``None``."""
         ...
 
+    def newest(
+        self, kind: Kind, *, subject: str | None = None, key_id: bytes | None = None, most: int = 1
+    ) -> Sequence[Placed]:
+        """Return the last entries of a kind, of a subject or a signer, the newest first."""
+        ...
+
     def receipt(self, index: int) -> bytes:
         """Return a receipt of the entry at the current head, which need not be the one frozen at commit."""
         ...
 
-    def inclusion_path(self, index: int, size: int) -> Sequence[bytes]:
-        """Return the path from an entry to the root over the first ``size`` entries (RFC 9162 §2.1.3)."""
+    def inclusion_paths(self, indices: Sequence[int], size: int) -> Sequence[Sequence[bytes]]:
+        """Return the path from each entry to the root over the first ``size`` entries (RFC 9162 §2.1.3)."""
         ...
 
     def consistency_paths(self, older: Sequence[int], size: int) -> Sequence[Sequence[bytes]]:

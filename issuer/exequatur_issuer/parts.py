@@ -1,13 +1,14 @@
 """A bundle as a directory of its parts, for people and for other tools, and back again byte for byte (specs/04 §3).
 
-    artifact.cose            the authorization, as registered (an empty unprotected header)
-    receipt-1.cose …         its receipts
-    salt.bin  terms.cbor     the salt, and the encoded terms
-    policy.cose              the policy record; policy.positions.cbor is where it stands in the receipts' trees
-    checkpoint-1.txt …       signed notes
-    proofs.cbor              stapled consistency proofs
-
-Elements of later versions, such as approvals, become files in the same way: approvals-1.cose and its positions.
+artifact.cose            the authorization, as registered (an empty unprotected header)
+receipt-1.cose …         its receipts
+salt.bin  terms.cbor     the salt, and the encoded terms
+policy.cose              the policy record; policy.positions.cbor is where it stands in the receipts' trees
+request.cose             the request, approvals-1.cose … and status-1.cose … likewise, each with its positions
+parents-1.cose …         the grants above it, the nearest first; parents-1.salt.bin and parents-1.terms.cbor open
+                         its terms, and parents-1.request.cose is what it answers, where the bundle has that
+checkpoint-1.txt …       signed notes
+proofs.cbor              stapled consistency proofs
 """
 
 import re
@@ -19,8 +20,11 @@ from exequatur_verifier import bundle, cbor, shape, statement
 from exequatur_verifier.bundle import Bundle, Element
 from exequatur_verifier.errors import MalformedError
 
-_NAME: Final = re.compile(r"([a-z]+)(?:-([1-9][0-9]?))?\.(cose|bin|cbor|txt|positions\.cbor)")
-_LISTS: Final = ("approvals", "parents", "status")
+_NAME: Final = re.compile(
+    r"[a-z]+(?:-[1-9][0-9]?)?\.(?:cose|bin|cbor|txt|positions\.cbor)"
+    r"|parents-[1-9]\.(?:salt\.bin|terms\.cbor|request\.cose|request\.positions\.cbor)"
+)
+_LISTS: Final = ("approvals", "status")
 
 
 def split(parts: Bundle, directory: Path) -> list[Path]:
@@ -66,6 +70,9 @@ def join(directory: Path) -> Bundle:
         elements = [_element(files, f"{name}-{number}") for number in _numbers(files, name, "cose")]
         if elements:
             fields[name] = elements
+    parents = [_parent(files, f"parents-{number}") for number in _numbers(files, "parents", "cose")]
+    if parents:
+        fields["parents"] = parents
     if files:
         raise MalformedError(f"{directory} holds {', '.join(sorted(files))}, which belong to nothing")
     return bundle.decode(cbor.encode(fields))
@@ -85,6 +92,12 @@ def _split(parts: Bundle) -> Iterator[tuple[str, bytes]]:
     for name in _LISTS:
         for number, element in enumerate(getattr(parts, name), start=1):
             yield from _split_element(f"{name}-{number}", element)
+    for number, parent in enumerate(parts.parents, start=1):
+        yield from _split_element(f"parents-{number}", parent.authorization)
+        yield f"parents-{number}.salt.bin", parent.salt
+        yield f"parents-{number}.terms.cbor", parent.terms
+        if parent.request is not None:
+            yield from _split_element(f"parents-{number}.request", parent.request)
     for number, note in enumerate(parts.checkpoints, start=1):
         yield f"checkpoint-{number}.txt", note
     if parts.proofs:
@@ -106,6 +119,16 @@ def _numbers(files: dict[str, bytes], name: str, suffix: str) -> range:
 def _series(files: dict[str, bytes], name: str, suffix: str) -> Iterator[bytes]:
     for number in _numbers(files, name, suffix):
         yield files.pop(f"{name}-{number}.{suffix}")
+
+
+def _parent(files: dict[str, bytes], name: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"authorization": _element(files, name)}
+    if f"{name}.request.cose" in files:
+        fields["request"] = _element(files, f"{name}.request")
+    try:
+        return fields | {"salt": files.pop(f"{name}.salt.bin"), "terms": files.pop(f"{name}.terms.cbor")}
+    except KeyError as error:
+        raise MalformedError(f"the parts lack {error.args[0]}") from None
 
 
 def _element(files: dict[str, bytes], name: str) -> list[Any]:

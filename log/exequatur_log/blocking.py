@@ -165,6 +165,10 @@ class BlockingLog:
         """As ``Log.inclusion``."""
         return self._loop.run(self._log.inclusion(index, size))
 
+    def inclusions(self, indices: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
+        """As ``Log.inclusions``."""
+        return self._loop.run(self._log.inclusions(indices, size))
+
     def consistency(self, size1: int, size2: int) -> tuple[bytes, ...]:
         """As ``Log.consistency``."""
         return self._loop.run(self._log.consistency(size1, size2))

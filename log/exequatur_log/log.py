@@ -265,11 +265,18 @@ class Log:
 
     async def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the inclusion path of an entry in the tree of any size that the log had; raise ``NotFoundError``."""
+        return (await self.inclusions([index], size))[0]
+
+    async def inclusions(self, indices: Sequence[int], size: int) -> list[tuple[bytes, ...]]:
+        """Return the inclusion path of each entry in the tree of one size, read at once; raise ``NotFoundError``."""
         async with self._database.read() as connection:
             now = (await _head(connection)).size
-            if not 0 <= index < size <= now:
-                raise NotFoundError(f"entry {index} and size {size} are not both within this log of {now} entries")
-            return await proofs.hashes(connection, tree.inclusion_spans(index, size))
+            for index in indices:
+                if not 0 <= index < size <= now:
+                    raise NotFoundError(f"entry {index} and size {size} are not both within this log of {now} entries")
+            spans = [tree.inclusion_spans(index, size) for index in indices]
+            found = iter(await proofs.hashes(connection, list(chain.from_iterable(spans))))
+            return [tuple(islice(found, len(path))) for path in spans]
 
     async def consistency(self, size1: int, size2: int) -> tuple[bytes, ...]:
         """Return the consistency proof between two sizes that the log had; raise ``NotFoundError``."""

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from exequatur_cli.wiring import AuthorityLog
-from exequatur_issuer.log import LogUnavailableError, Refusal, Registered, Standing
+from exequatur_issuer.log import LogUnavailableError, Placed, Refusal, Registered, Standing
 from exequatur_log import genesis
 from exequatur_log.blocking import BlockingLog
 from exequatur_log.head import LogKeys
@@ -13,7 +13,7 @@ from exequatur_log.publish.preparation import checkpoint_of
 from exequatur_log.settings import Settings
 from exequatur_verifier import statement
 from exequatur_verifier.keys import Algorithm, PublicKey
-from exequatur_verifier.records import Kind
+from exequatur_verifier.records import Kind, Link, Status
 from tests.support import reference, world
 
 AUTHORITY = "urn:exequatur:authority:test"
@@ -69,6 +69,11 @@ class MemoryLog:
             return Standing(index) if self.contrary or self.tree.entries[index] != entry else index
         if any(link.id not in self.ids for link in parsed.record.links):
             return Refusal("LINK_MISSING", "a linked record is not in this log")
+        if isinstance(parsed.record, Status):
+            newest = self.newest(Kind.STATUS, subject=parsed.claims.sub)
+            follows = [Link("previous", statement.parse(item.statement).id) for item in newest]
+            if list(parsed.record.links) != follows:
+                return Refusal("STATUS_INVALID", "not the next version of its list")
         self.ids[parsed.id] = self.tree.append(entry)
         return self.ids[parsed.id]
 
@@ -81,8 +86,18 @@ class MemoryLog:
     def receipt(self, index: int) -> bytes:
         return self.tree.receipt(index, self.now)
 
-    def inclusion_path(self, index: int, size: int) -> Sequence[bytes]:
-        return self.tree.position(index, size).path
+    def newest(
+        self, kind: Kind, *, subject: str | None = None, key_id: bytes | None = None, most: int = 1
+    ) -> Sequence[Placed]:
+        found = [
+            Placed(item.entry, self.ids[item.id])
+            for item in reversed(self.statements())
+            if item.kind is kind and subject in (None, item.claims.sub) and key_id in (None, item.key_id)
+        ]
+        return found[:most]
+
+    def inclusion_paths(self, indices: Sequence[int], size: int) -> Sequence[Sequence[bytes]]:
+        return [self.tree.position(index, size).path for index in indices]
 
     def consistency_paths(self, older: Sequence[int], size: int) -> Sequence[Sequence[bytes]]:
         return [reference.consistency_path(item, self.tree.entries[:size]) for item in older]
@@ -112,7 +127,11 @@ class RealLog(AuthorityLog):
             lambda size: self.log.run(lambda log: checkpoint_of(log, size, Settings(), folder, lambda: now)),
         )
         enrolled: list[tuple[str, PublicKey, tuple[Kind, ...]]] = [
-            (AUTHORITY, world.signer("authority").public_key, (Kind.DECISION, Kind.AUTHORIZATION)),
+            (
+                AUTHORITY,
+                world.signer("authority").public_key,
+                (Kind.DECISION, Kind.AUTHORIZATION, Kind.STATUS, Kind.ENFORCEMENT),
+            ),
             (REQUESTER, world.signer("requester").public_key, (Kind.REQUEST,)),
             (OWNER, world.signer("owner").public_key, (Kind.POLICY,)),
         ]

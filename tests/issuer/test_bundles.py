@@ -128,7 +128,7 @@ def test_at_most_as_many_proofs_as_a_bundle_holds_are_stapled(house: House) -> N
 def test_a_policy_that_is_not_in_the_log_is_said_so(house: House) -> None:
     del memory_log(house).ids[house.policy.statement.id]
     with pytest.raises(NotProvenError, match="register it first"):
-        house.authority._placed(house.policy.statement.id)
+        house.authority._assembler.placed(house.policy.statement.id)
 
 
 # Refreshing.
@@ -204,11 +204,11 @@ def broken(parts: Bundle, log: MemoryLog) -> list[tuple[str, Bundle]]:
     assert parts.policy is not None
     foreign = parts.policy._replace(positions={"another": parts.policy.positions[log.origin]})
     return [
-        ("with a policy", parts._replace(policy=None)),
-        ("does not know", parts._replace(request=parts.policy)),
+        ("without its policy", parts._replace(policy=None)),
+        ("an element of it stands", parts._replace(request=foreign)),
         ("0 receipts", parts._replace(artifact=statement.attach(artifact.entry, ()))),
         ("2 receipts", parts._replace(artifact=statement.attach(artifact.entry, receipts * 2))),
-        ("does not say where", parts._replace(policy=foreign)),
+        ("its policy stands", parts._replace(policy=foreign)),
     ]
 
 

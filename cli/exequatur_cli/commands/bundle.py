@@ -1,5 +1,6 @@
 """``exequatur bundle``: look into a bundle, take it apart, put it together, renew its proof."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import click
 
 from exequatur_cli.main import home_of, output_of, with_home
 from exequatur_verifier import bundle, cbor, constraints, receipt, schema, statement
+from exequatur_verifier.bundle import Bundle, Element, Parent
+from exequatur_verifier.records import Status
 from exequatur_verifier.shape import plain as plain_record
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -41,7 +44,11 @@ def show(ctx: click.Context, file: Path) -> None:
             for one in heads
         ],
         "terms": plain_record(constraints.decode_terms(decoded.terms)),
-        "policy": None if decoded.policy is None else statement_object(statement.parse(decoded.policy.statement)),
+        "policy": _element(decoded.policy),
+        "request": _element(decoded.request),
+        "approvals": [_element(approval) for approval in decoded.approvals],
+        "parents": [_parent(parent) for parent in decoded.parents],
+        "status": [_element(listed) for listed in decoded.status],
         "checkpoints": [note.decode() for note in decoded.checkpoints],
         "proofs": [{"origin": proof.origin, "size": proof.size, "root": proof.root} for proof in decoded.proofs],
     }
@@ -54,6 +61,7 @@ def show(ctx: click.Context, file: Path) -> None:
             ("audience", artifact.claims.aud or ""),
             ("valid", f"{artifact.claims.nbf} to {artifact.claims.exp} (unix seconds)"),
             *((f"in {one.origin}", f"entry {one.inclusion.leaf_index} of {one.inclusion.size}") for one in heads),
+            *_beside(decoded),
             *((name, _short(value)) for name, value in described["terms"].get("facts", {}).items()),
             *((name, _short(value)) for name, value in described["terms"].get("constraints", {}).items()),
         ]
@@ -126,6 +134,37 @@ def statement_object(parsed: statement.Statement) -> dict[str, Any]:
         "claims": {name: value for name, value in parsed.claims._asdict().items() if value is not None},
         "record": cbor.decode(schema.encode(parsed.record)),
     }
+
+
+def _element(element: Element | None) -> dict[str, Any] | None:
+    return None if element is None else statement_object(statement.parse(element.statement))
+
+
+def _parent(parent: Parent) -> dict[str, Any]:
+    return {
+        "authorization": _element(parent.authorization),
+        "terms": plain_record(constraints.decode_terms(parent.terms)),
+        "request": _element(parent.request),
+    }
+
+
+def _beside(decoded: Bundle) -> Iterator[tuple[str, str]]:
+    """Yield a line for each statement beside the artifact."""
+    parents = ((f"grant {number}", one.authorization) for number, one in enumerate(decoded.parents, start=1))
+    for name, element in (
+        ("request", decoded.request),
+        *(("approval", approval) for approval in decoded.approvals),
+        *parents,
+        *(("status", listed) for listed in decoded.status),
+    ):
+        if element is None:
+            continue
+        parsed = statement.parse(element.statement)
+        record = parsed.record
+        said = f"{parsed.id.hex()} by {parsed.claims.iss}"
+        if isinstance(record, Status):
+            said = f"version {record.version} of {record.list}, the next due at {record.next_update}"
+        yield name, said
 
 
 def _short(value: object) -> str:
