@@ -44,13 +44,31 @@ class Asked(NamedTuple):
     uses: int | None = None
 
 
+class Awaited(NamedTuple):
+    """What a request still waits for, by its record id and its action's commitment, until ``expires`` (unix seconds).
+
+    ``wanted`` approvals are needed, and ``given`` have been given. ``passed_over`` says why others do not count.
+    """
+
+    request: bytes
+    commitment: bytes
+    wanted: int
+    given: int
+    expires: int
+    passed_over: tuple[str, ...] = ()
+
+
 class Refused(NamedTuple):
-    """No artifact: a code, what happened, the id of the logged decision if there is one, and sentences that say why."""
+    """No artifact: a code, what happened, the id of the logged decision if there is one, and sentences that say why.
+
+    ``awaited`` is there where approvals could still make it an artifact: then the request is sent again after them.
+    """
 
     code: str
     detail: str
     decision: bytes | None = None
     explanation: tuple[str, ...] = ()
+    awaited: Awaited | None = None
 
 
 class Case(NamedTuple):

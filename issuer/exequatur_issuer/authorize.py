@@ -7,7 +7,8 @@
     5  assemble   the bundle, at the head that the artifact's receipt was frozen for
 
 A request is answered once. Whoever sends it again, after a crash or a lost answer, gets the same decision and
-the same artifact: one request never yields two artifacts, each with its own uses. Nothing is random here: ids
+the same artifact: one request never yields two artifacts, each with its own uses. Only where policy asks for
+approvals is it decided a second time, when it is sent again after them. Nothing is random here: ids
 derive from the request, and the time is given with each call.
 """
 
@@ -22,16 +23,17 @@ from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Statement
 
 from .answer import Answer, Answerer
+from .approvals import Consents
 from .artifact import answers
-from .asked import Asked, Case, Refused, RuntimeIdentity, open_asked
+from .asked import Asked, Awaited, Case, Refused, RuntimeIdentity, open_asked
 from .content import ContentStore
 from .decide import InForce, decide, explain
-from .issue import Assembler, Granted, Issued, beside, lists_named
+from .issue import Assembler, Granted, Issued, beside_of, lists_named
 from .journal import Journal
 from .log import Log, Refusal, Registered, Standing
 from .revoke import StatusLists
 
-__all__ = ["Asked", "Authority", "Issued", "Refused", "RuntimeIdentity"]
+__all__ = ["Asked", "Authority", "Awaited", "Issued", "Refused", "RuntimeIdentity"]
 
 Result = Registered | Standing | Refusal
 
@@ -61,11 +63,23 @@ class Authority:
         journal: Journal,
         policy: InForce,
         status: StatusLists | None = None,
+        approvers: frozenset[bytes] | None = None,
     ) -> None:
-        """``status`` are the authority's status lists, ``None`` if its artifacts name none and cannot be revoked."""
+        """``status`` are the authority's status lists, ``None`` if its artifacts name none and cannot be revoked.
+
+        ``approvers`` are the thumbprints of the keys whose approvals count, ``None`` for all that the log knows as
+        approvers'. What a runtime's trust says of them is for the runtime to check.
+        """
         self.policy: Final = policy
+        self._consents: Final = Consents(log, iss=iss, key=signer.public_key.thumbprint, known=approvers)
         self._answerer: Final = Answerer(
-            iss=iss, signer=signer, content=content, journal=journal, policy=policy, status=status
+            iss=iss,
+            signer=signer,
+            content=content,
+            journal=journal,
+            policy=policy,
+            consents=self._consents,
+            status=status,
         )
         self._assembler: Final = Assembler(log, journal, status, policy.statement)
         self._key: Final = signer.public_key
@@ -98,7 +112,7 @@ class Authority:
         # Before the artifacts, so that the heads of their receipts have the lists.
         artifacts = [answer.artifact for answer in signed.values() if answer.artifact is not None]
         self._assembler.lists(lists_named(artifacts), now)
-        results = self._register(part.entry for answer in signed.values() for part in answer if part is not None)
+        results = self._register(part.entry for answer in signed.values() for part in answer.statements)
         granted = [
             self._settle(case, signed[case.request.id], results, now) if isinstance(case, Case) else case
             for case in cases
@@ -127,7 +141,7 @@ class Authority:
         if isinstance(decision, Refused):
             return decision
         if signed.artifact is None:
-            return self._deny(case, signed.decision)
+            return self._deny(case, signed)
         logged = self._registered(signed.artifact, results)
         if isinstance(logged, Refused):
             return logged._replace(decision=signed.decision.id)
@@ -141,7 +155,8 @@ class Authority:
         if artifact.claims.exp is None or now >= artifact.claims.exp:
             detail = "this request was answered before, and its artifact has expired; make a new request"
             return Refused("EXPIRED", detail, signed.decision.id)
-        return Granted(case, artifact, signed.decision.id, receipt, terms, beside(case, artifact))
+        beside = beside_of(case, artifact, self._consents.linked(artifact))
+        return Granted(case, artifact, signed.decision.id, receipt, terms, beside)
 
     def _registered(self, sent: Statement, results: Mapping[bytes, Result]) -> _Logged | Refused:
         """Return a statement of ours as it stands in the log, or why the log refused it.
@@ -168,16 +183,25 @@ class Authority:
             raise NotProvenError(f"entry {index} of {self._log.origin} is not the record {record_id.hex()}")
         return standing
 
-    def _deny(self, case: Case, decision: Statement) -> Refused:
+    def _deny(self, case: Case, signed: Answer) -> Refused:
         """Return the refusal for a logged decision that allows nothing, with the sentences behind it."""
+        decision, awaited = signed.decision, signed.awaited
         record = decision.record
         assert isinstance(record, Decision)
-        again = decide(case.request, case.asked.salt, case.asked.descriptor, self.policy, record.now)
+        asked = case.asked
+        approvals, above = self._consents.linked(decision), self._consents.above(case.request)
+        again = decide(case.request, asked.salt, asked.descriptor, self.policy, record.now, approvals, above)
         # Made earlier and under another policy, a decision is explained by what it names and nothing more.
         why = explain(again.answer) if again.record == record else tuple(f"policy {name}" for name in record.reasons)
+        if awaited is not None:
+            detail = (
+                f"policy asks for {awaited.wanted} approvals of this, {awaited.given} have been given; have request "
+                f"{awaited.request.hex()} approved, then send it again"
+            )
+            return Refused("APPROVAL_MISSING", detail, decision.id, (*why, *awaited.passed_over), awaited)
         if record.outcome == "needs-approval":
-            detail = "policy asks for approvals, which this version cannot collect; a later version will"
-            return Refused("UNSUPPORTED", detail, decision.id, why)
+            detail = "this request has waited for approvals for too long; make a new request"
+            return Refused("EXPIRED", detail, decision.id, why)
         assert record.code is not None
         return Refused(record.code, _DENIED[record.code], decision.id, why)
 

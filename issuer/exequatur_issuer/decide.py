@@ -2,15 +2,15 @@
 
 Pure, so that an auditor with the same inputs computes the same record, bit for bit (``replay``). The inputs
 are the request statement, the descriptor behind its commitment, the policy record in force with the loaded
-set that it names, and the time. The signature on the request and whether its key may make requests are the
-log's to check, before the decision is registered behind it.
+set that it names, the approvals that were given, and the time. The signature on the request and whether its
+key may make requests are the log's to check, before the decision is registered behind it.
 
 A record names policies and codes, and the question that was put by its salted digest: unsalted, whoever
 guesses an action could confirm the guess from the log. The words of the engine can quote the whole request,
 so they are logged only if the request itself is laid open there; who asked is told them in any case.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from exequatur_verifier import action
@@ -19,6 +19,7 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Link, Policy, Request
 from exequatur_verifier.statement import Statement
 
+from . import approvals as consent
 from .engine import Answer, PolicyEngine, Query, refuse
 from .mapping import MappingError, build_query
 from .obligations import ObligationError, Obligations, collect
@@ -53,11 +54,17 @@ class InForce(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to."""
+    """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to.
+
+    ``approvals`` are those that count, which the record links, and ``given`` is how many approvers that makes, those
+    of the grants above included.
+    """
 
     record: Decision
     answer: Answer
     obligations: Obligations | None
+    approvals: tuple[Statement, ...] = ()
+    given: int = 0
 
 
 def open_request(request: Statement, salt: bytes, descriptor: Descriptor) -> Request:
@@ -78,11 +85,20 @@ def open_request(request: Statement, salt: bytes, descriptor: Descriptor) -> Req
     return record
 
 
-def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InForce, now: int) -> Decided:
+def decide(
+    request: Statement,
+    salt: bytes,
+    descriptor: Descriptor,
+    policy: InForce,
+    now: int,
+    approvals: Sequence[Statement] = (),
+    above: Sequence[Statement] = (),
+) -> Decided:
     """Return what the policy in force says of a request at ``now`` (unix seconds).
 
     ``salt`` and ``descriptor`` are what ``open_request`` accepted for this request. Obligations come with an allow, and
-    with "needs-approval", which policies that allow turn into when they ask for approvals.
+    with "needs-approval", which an allow turns into where policy asks for more approvals than there are. ``approvals``
+    are those of this request, and ``above`` those that the grants above it link.
     """
     record = request.record
     assert isinstance(record, Request)
@@ -94,12 +110,18 @@ def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InFo
         except ObligationError as error:
             answer = refuse(str(error))
     outcome: str = answer.outcome
+    counted = consent.counted(request, approvals, now)
+    given = len(consent.approvers((*counted, *above)))
     if obligations is not None:
         wanted = max(obligations.approvals, policy.record.approvals)
         obligations = obligations._replace(approvals=wanted)
-        outcome = "needs-approval" if wanted else "allow"
+        outcome = "needs-approval" if given < wanted else "allow"
     decision = Decision(
-        links=(Link("request", request.id), Link("policy", policy.statement.id)),
+        links=(
+            Link("request", request.id),
+            Link("policy", policy.statement.id),
+            *(Link("approval", approval.id) for approval in counted),
+        ),
         outcome=outcome,
         reasons=answer.policy_ids,
         errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),
@@ -108,7 +130,7 @@ def decide(request: Statement, salt: bytes, descriptor: Descriptor, policy: InFo
         now=now,
         code=answer.code,
     )
-    return Decided(decision, answer, obligations)
+    return Decided(decision, answer, obligations, counted, given)
 
 
 def explain(answer: Answer) -> tuple[str, ...]:

@@ -127,9 +127,10 @@ def lists_named(artifacts: Iterable[Statement]) -> list[str]:
     return [name for artifact in artifacts for name in lists_of(artifact)]
 
 
-def beside(case: Case, artifact: Statement) -> Beside:
-    """Return what belongs beside an artifact: its request, where a step looks at that."""
-    return Beside(case.request.entry if is_asked(artifact) else None)
+def beside_of(case: Case, artifact: Statement, approvals: Iterable[Statement]) -> Beside:
+    """Return what belongs beside an artifact: its approvals, and its request where a step looks at that."""
+    request = case.request.entry if is_asked(artifact) else None
+    return Beside(request, tuple(approval.entry for approval in approvals))
 
 
 def _issue(granted: Granted, evidence: Evidence, elements: bundles.Elements) -> Issued:

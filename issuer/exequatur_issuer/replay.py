@@ -1,6 +1,6 @@
 """Replay: every logged decision computed again from what it rested on, and compared field by field (specs/09 §8).
 
-    decision, request, policy   from the log
+    decision, request, policy   from the log; so are the approvals of the request, and of the grants above it
     descriptor, policy parts    from the content store, by the digests that those records name
     now, engine version         from the decision itself
 
@@ -22,6 +22,7 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Request
 from exequatur_verifier.statement import Statement
 
+from . import approvals as consent
 from .content import ContentError, ContentStore
 from .decide import InForce, decide, open_request
 from .publish import load
@@ -30,11 +31,16 @@ _LOADED: Final = 32
 
 
 class Case(NamedTuple):
-    """A logged decision with the statements that it links to; ``None`` for one that is not in the log."""
+    """A logged decision with the statements that it links to; ``None`` for one that is not in the log.
+
+    ``above`` are the approvals of the grants above its request.
+    """
 
     decision: bytes
     request: bytes | None
     policy: bytes | None
+    approvals: tuple[bytes | None, ...] = ()
+    above: tuple[bytes, ...] = ()
 
 
 class Replayed(NamedTuple):
@@ -55,8 +61,19 @@ def collect(statements: Iterable[Statement], find: Callable[[bytes], bytes | Non
     for item in statements:
         if isinstance(item.record, Decision):
             named = {link.relation: link.id for link in item.record.links}
-            linked = [find(named[relation]) if relation in named else None for relation in ("request", "policy")]
-            yield Case(item.entry, *linked)
+            request, policy = (
+                find(named[relation]) if relation in named else None for relation in ("request", "policy")
+            )
+            approvals = tuple(find(link.id) for link in item.record.links if link.relation == "approval")
+            above = () if request is None else tuple(one.entry for one in _above(request, find))
+            yield Case(item.entry, request, policy, approvals, above)
+
+
+def _above(request: bytes, find: Callable[[bytes], bytes | None]) -> tuple[Statement, ...]:
+    try:
+        return consent.above(statement.parse(request), find)
+    except MalformedError:
+        return ()  # What does not parse cannot be replayed, and that is said when it is.
 
 
 def replay(cases: Sequence[Case], directory: Path) -> list[Replayed]:
@@ -75,8 +92,8 @@ def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
     record = decision.record
     if not isinstance(record, Decision):
         raise MalformedError(f"a {decision.kind.value} record is no decision")
-    if case.request is None or case.policy is None:
-        return Replayed(decision.id, "not-replayable", "its request or its policy is not in the log")
+    if case.request is None or case.policy is None or None in case.approvals:
+        return Replayed(decision.id, "not-replayable", "its request, its policy or an approval is not in the log")
     try:
         policy = _load(case.policy, directory)
         used = Engine(policy.engine.name, policy.engine.version)
@@ -85,11 +102,14 @@ def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
             return Replayed(decision.id, "not-replayable", detail)
         request = statement.parse(case.request)
         salt, descriptor = _open(request, content)
+        approvals = [statement.parse(entry) for entry in case.approvals if entry is not None]
+        above = [statement.parse(entry) for entry in case.above]
     except ContentError as error:
         return Replayed(decision.id, "not-replayable", str(error), digest=error.digest)
     except ExequaturError as error:
         return Replayed(decision.id, "not-replayable", f"what it rested on cannot be used: {error}")
-    return _compare(decision.id, record, decide(request, salt, descriptor, policy, record.now).record)
+    again = decide(request, salt, descriptor, policy, record.now, approvals, above)
+    return _compare(decision.id, record, again.record)
 
 
 def _open(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor]:

@@ -19,7 +19,13 @@ from tests.support import reference, world
 AUTHORITY = "urn:exequatur:authority:test"
 REQUESTER = "urn:exequatur:requester:test"
 OWNER = "urn:exequatur:owner:test"
-ACTIONS = ("process.exec", "mcp.tool")
+APPROVERS = ("approver", "second", "third")
+ACTIONS = ("process.exec", "mcp.tool", "exequatur.grant")
+
+
+def name_of(approver: str) -> str:
+    """Return the name under which the key of an approver is enrolled."""
+    return f"urn:exequatur:approver:{approver}"
 
 
 class MemoryLog:
@@ -134,6 +140,7 @@ class RealLog(AuthorityLog):
             ),
             (REQUESTER, world.signer("requester").public_key, (Kind.REQUEST,)),
             (OWNER, world.signer("owner").public_key, (Kind.POLICY,)),
+            *((name_of(name), world.signer(name).public_key, (Kind.APPROVAL,)) for name in APPROVERS),
         ]
         self.register([self._enrolment(iss, key, kinds, now) for iss, key, kinds in enrolled])
 
