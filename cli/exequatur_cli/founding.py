@@ -27,8 +27,10 @@ from .settings import Role, RuntimeEntry, Settings
 
 _KINDS: Final = {
     "authority": (Kind.DECISION, Kind.AUTHORIZATION, Kind.STATUS, Kind.ENFORCEMENT, Kind.ENROLMENT),
-    "owner": (Kind.POLICY,),
+    # A further owner's signature on a policy record is an approval of it.
+    "owner": (Kind.POLICY, Kind.APPROVAL),
     "requester": (Kind.REQUEST,),
+    "approver": (Kind.APPROVAL,),
     "runtime": (Kind.VERIFICATION, Kind.OUTCOME, Kind.ENFORCEMENT),
 }
 _ACTING: Final = ("authority", "requester")
@@ -115,6 +117,7 @@ def _publish_first(home: Home, name: str) -> bytes:
         Role(names["owner"]),
         Role(names["requester"]),
         {"local": RuntimeEntry(names["runtime"], home.signer("runtime").public_key)},
+        Role(names["approver"]),
     )
     write(home.path / "authority.toml", settings.format(made).encode())
     folder = home.path / "policy"

@@ -11,6 +11,7 @@ state.db        the runtime's memory and spool     journal.db       what the aut
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ from exequatur_issuer.content import ContentStore
 from exequatur_issuer.decide import InForce
 from exequatur_issuer.journal import Journal
 from exequatur_issuer.publish import load_in_force
+from exequatur_issuer.signers import reference
+from exequatur_issuer.signers.reference import Source
 from exequatur_log import settings as log_settings
 from exequatur_log.blocking import BlockingLog
 from exequatur_log.head import LogKeys
@@ -44,7 +47,7 @@ from .wiring import AuthorityLog, GateLog
 
 # The types of action that a home's requester may ask for; what is permitted is policy's to say.
 ACTIONS: Final = ("http.request", "mcp.tool", "process.exec", "python.call")
-ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "requester", "runtime")
+ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "requester", "approver", "runtime")
 
 
 class HomeMissingError(FileNotFoundError):
@@ -59,6 +62,7 @@ class Home:
         self._passphrase: Final = passphrase
         self._log: BlockingLog | None = None
         self._journal: Journal | None = None
+        self._signers: Final[dict[str, Signer]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -69,13 +73,20 @@ class Home:
         self.close()
 
     def close(self) -> None:
-        """Close what was opened: the log, and the journal."""
+        """Close what was opened: the log, the journal, and connections to signers."""
         if self._log is not None:
             self._log.close()
             self._log = None
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+        for held in self._signers.values():
+            reference.close(held)
+        self._signers.clear()
+
+    def share(self, log: BlockingLog) -> None:
+        """Work on a log that is open already, instead of opening it once more."""
+        self._log = log
 
     @cached_property
     def settings(self) -> Settings:
@@ -87,13 +98,27 @@ class Home:
         """The content store."""
         return ContentStore(self.path / "content")
 
+    @cached_property
+    def sources(self) -> Mapping[str, Source]:
+        """Where the keys are that are not in ``keys/``, by role; nowhere yet in a home that is being founded."""
+        return self.settings.keys if (self.path / "authority.toml").exists() else {}
+
     def signer(self, role: str) -> Signer:
-        """Return the signer of a role; raise ``KeyFileError``."""
-        return signer.load_key(self.path / "keys" / f"{role}.pem", self._passphrase)
+        """Return the signer of a role; raise ``KeyFileError``, or what ``reference.open_signer`` raises."""
+        source = self.sources.get(role)
+        if source is None:
+            return self.load_key(self.path / "keys" / f"{role}.pem")
+        if role not in self._signers:
+            self._signers[role] = reference.open_signer(source, self.path, self._passphrase)
+        return self._signers[role]
 
     def load_key(self, path: Path) -> Signer:
         """Return the signer of another key file under the home's passphrase; raise ``KeyFileError``."""
         return signer.load_key(path, self._passphrase)
+
+    def copy_key(self, role: str, target: Path, passphrase: bytes) -> None:
+        """Write a role's key file to another, under another passphrase; raise ``KeyFileError``."""
+        signer.copy_key(self.path / "keys" / f"{role}.pem", self._passphrase, target, passphrase)
 
     def create_key(self, role: str, algorithm: Algorithm) -> Signer:
         """Make the key of a role, which has none yet, and return its signer; raise ``KeyFileError``."""

@@ -4,7 +4,8 @@ A command parses, makes one call and reports. ``--home`` and ``--json`` are take
 Whatever goes wrong becomes an exit status here and nowhere else:
 
     0  done, proven, allowed      2  usage                     69  something unreachable
-    77 denied or not proven       65 malformed input           70  our bug
+    1  a case differs             65 malformed input           70  our bug
+    77 denied or not proven
 """
 
 import sys
@@ -26,6 +27,7 @@ EXIT_BUG: Final = 70
 
 # Each command stands in the module of its name below ``commands``.
 COMMANDS: Final = (
+    "approve",
     "audit",
     "authorize",
     "bench",
@@ -39,6 +41,7 @@ COMMANDS: Final = (
     "policy",
     "run",
     "serve",
+    "signer",
     "verify",
     "witness",
 )

@@ -7,7 +7,6 @@
 Whatever interrupts it, the log can be opened, and running it again ends with new keys in force.
 """
 
-import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +18,7 @@ from exequatur_verifier.keys import Algorithm
 from exequatur_verifier.trust_file import parse as parse_trust
 
 from . import settings
-from .files import write
+from .files import replace, sync
 from .home import Home, now, unique
 
 _ALGORITHMS: Final = {"receipts": Algorithm.ES256, "checkpoints": Algorithm.ED25519}
@@ -41,6 +40,12 @@ def rotate(home: Home) -> Rotated:
 
     The home's own trust keeps the old keys, so that old bundles verify; the old private keys are gone.
     """
+    elsewhere = [role for role in _ALGORITHMS if role in home.sources]
+    if elsewhere:
+        raise RotationError(
+            f"the key {elsewhere[0]} is {home.sources[elsewhere[0]].key}, where this command makes none; take it back"
+            " into keys/ of the home, rotate, and hand it over again"
+        )
     identity = home.log.identity
     former = home.log_keys(identity.iss, identity.origin)
     signers = {
@@ -55,7 +60,7 @@ def rotate(home: Home) -> Rotated:
     home.close()
     for role in _ALGORITHMS:
         _path(home, f"{role}.next").replace(_path(home, role))
-    _sync(home.path / "keys")
+    sync(home.path / "keys")
     _register(home, later)
     return rotated
 
@@ -93,16 +98,4 @@ def _extend_trust(path: Path, former: LogKeys, rotated: Rotated) -> None:
     trusted = parse_trust(text.encode()).logs[former.origin]
     if rotated.receipt_key not in map(settings.text_of, trusted.receipt_keys):
         raise RotationError(f"{path} could not be extended; add {rotated.receipt_key} to the log's receipt_keys")
-    fresh = path.with_suffix(".toml.new")
-    fresh.unlink(missing_ok=True)
-    write(fresh, text.encode())
-    fresh.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace(path, text.encode())

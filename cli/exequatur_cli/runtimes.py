@@ -48,10 +48,7 @@ def enrol(home: Home, name: str, path: Path) -> RuntimeEntry:
     leeway = parse_trust((home.path / "trust.toml").read_bytes()).leeway
     settle(home, path, entry, leeway)
     changed = home.settings._replace(runtimes={**home.settings.runtimes, name: entry})
-    fresh = home.path / "authority.toml.new"
-    fresh.unlink(missing_ok=True)
-    write(fresh, settings.format(changed).encode())
-    fresh.replace(home.path / "authority.toml")
+    settings.write(home.path / "authority.toml", changed)
     return entry
 
 
@@ -104,6 +101,20 @@ k = 1                             # from how many of the logs above
 
 [policy]
 owners = ["{spell("owner")}"]
+{_approvers(home)}"""
+
+
+def _approvers(home: Home) -> str:
+    """Return whose approvals a runtime of this home counts."""
+    approver = home.settings.approver
+    if approver is None:
+        return ""
+    key = settings.text_of(home.signer("approver").public_key)
+    return f"""
+[[approvers]]
+iss = "{approver.iss}"
+keys = ["{key}"]
+actions = [{_quoted(ACTIONS)}]
 """
 
 

@@ -7,19 +7,30 @@
     [authority]   iss                       # each role's name, as it is enrolled in the log
     [owner]       iss
     [requester]   iss
+    [approver]    iss                       # not in every home: who approves here
     [runtimes.NAME]   id, key               # the runtimes that artifacts are issued for
+    [keys.ROLE]       key, secret_file      # where a role's key is, if not in keys/ROLE.pem (specs/09 §9)
 """
 
 import base64
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from exequatur_issuer.signers import reference
+from exequatur_issuer.signers.reference import Source
+from exequatur_issuer.signers.roles import ROLES
 from exequatur_verifier import note, shape
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.keys import PublicKey
 from exequatur_verifier.shape import record
+
+from .files import replace
+
+# Whose key may be elsewhere than in the home.
+MOVABLE: Final = ROLES.keys() - {"runtime"}
 
 
 class Role(NamedTuple):
@@ -44,12 +55,26 @@ class Settings(NamedTuple):
     owner: Role
     requester: Role
     runtimes: Mapping[str, RuntimeEntry]
+    approver: Role | None = None
+    keys: Mapping[str, Source] = {}
 
 
 def _key(value: Any) -> PublicKey:
     return PublicKey.from_cose(note.decode_base64(shape.text(value)))
 
 
+def _keys(value: Any) -> Mapping[str, Source]:
+    keys = _SOURCES(value)
+    if not keys.keys() <= MOVABLE:
+        raise MalformedError(
+            f"keys are named for {', '.join(sorted(MOVABLE))}; the runtime's is a file of its own half of the home"
+        )
+    return keys
+
+
+_SOURCES: Final = shape.mapping(
+    record(Source, key=reference.text, secret_file=shape.Optional(shape.text)),
+)
 _ROLE: Final = record(Role, iss=shape.text)
 _SETTINGS: Final = record(
     Settings,
@@ -59,6 +84,8 @@ _SETTINGS: Final = record(
     owner=_ROLE,
     requester=_ROLE,
     runtimes=shape.mapping(record(RuntimeEntry, id=shape.text, key=_key)),
+    approver=shape.Optional(_ROLE),
+    keys=shape.Optional(_keys),
 )
 
 
@@ -72,16 +99,29 @@ def read(path: Path) -> Settings:
 
 def format(settings: Settings) -> str:
     """Return the file that ``read`` reads as these settings."""
+    roles = {role: getattr(settings, role) for role in ("authority", "owner", "requester", "approver")}
     lines = [
         f'disclosure = "{settings.disclosure}"',
         f'policy_set = "{settings.policy_set}"',
-        *(f'\n[{role}]\niss = "{getattr(settings, role).iss}"' for role in ("authority", "owner", "requester")),
+        *(f'\n[{role}]\niss = "{named.iss}"' for role, named in roles.items() if named is not None),
         *(
             f'\n[runtimes.{name}]\nid = "{entry.id}"\nkey = "{text_of(entry.key)}"'
             for name, entry in settings.runtimes.items()
         ),
+        *(f"\n[keys.{role}]\n{_spell(source)}" for role, source in settings.keys.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def write(path: Path, settings: Settings) -> None:
+    """Put these settings in place of those in a file, at once."""
+    replace(path, format(settings).encode())
+
+
+def _spell(source: Source) -> str:
+    # A printable text has the same form in JSON and in TOML.
+    lines = {name: text for name, text in source._asdict().items() if text is not None}
+    return "\n".join(f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in lines.items())
 
 
 def text_of(key: PublicKey) -> str:

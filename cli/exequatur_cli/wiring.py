@@ -1,10 +1,10 @@
-"""The embedded log, as the authority and the gate each ask for one: siblings know only their own protocols.
+"""What connects siblings, who know only their own protocols: one log for authority and gate, one port for two services.
 
 What the log refuses is an answer here too; only what cannot be known, because the log did not answer, is an error.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final
 
 from exequatur_gate.flush import Answer
 from exequatur_issuer import log as issuer
@@ -15,6 +15,10 @@ from exequatur_verifier import statement
 from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.memory import Proof
 from exequatur_verifier.records import Kind
+
+# ASGI's types, which nothing here needs a web framework for.
+Scope = MutableMapping[str, Any]
+Application = Callable[[Scope, Any, Any], Awaitable[None]]
 
 _PASSING: Final = (Code.BUSY, Code.UNAVAILABLE, Code.CLOCK_BEHIND)
 
@@ -84,6 +88,20 @@ class AuthorityLog:
             return self._log.register_many(statements)
         except LogError as error:
             raise issuer.LogUnavailableError(str(error)) from None
+
+
+class Beside:
+    """Two applications on one port: what the second says is its own, and everything else, beginning and end too."""
+
+    def __init__(self, first: Application, second: Application, owns: Callable[[str], bool]) -> None:
+        self._first = first
+        self._second = second
+        self._owns = owns
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Answer as ASGI asks."""
+        is_second = scope["type"] == "http" and self._owns(scope["path"])
+        await (self._second if is_second else self._first)(scope, receive, send)
 
 
 class GateLog:

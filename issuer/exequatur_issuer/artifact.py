@@ -1,9 +1,8 @@
 """Artifacts: the authorization that an allowed request becomes, as a pure function of what is known then (specs/09 §6).
 
 Policy is the ceiling and everybody else only narrows: seconds and uses are the least of what the determining
-permits say (five minutes and one use where they are silent), what the request asks for, what the authority's
-caller passes, and what each approval consents to. Ids derive from the request and the time, so the same answer
-has the same bytes.
+permits say (five minutes and one use where they are silent), what the request asks for, and what the
+authority's caller passes. Ids derive from the request and the time, so the same answer has the same bytes.
 """
 
 from collections.abc import Sequence
@@ -12,9 +11,10 @@ from typing import Final
 
 from exequatur_verifier import action, constraints
 from exequatur_verifier.constraints import Terms
-from exequatur_verifier.records import Action, Approval, Authorization, Epoch, Kind, Link, Request, StatusEntry
+from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request, StatusEntry
 from exequatur_verifier.statement import Claims, Statement
 
+from .approvals import expires_within, uses_within
 from .asked import Asked
 from .decide import InForce
 from .obligations import Obligations
@@ -34,21 +34,18 @@ def make_authorization(
     decision: bytes,
     policy: InForce,
     obligations: Obligations,
+    approvals: Sequence[Statement],
     now: int,
     iss: str,
     status: StatusEntry | None = None,
-    *,
-    approvals: Sequence[Statement] = (),
 ) -> tuple[Authorization, Claims]:
-    """Return the artifact's record and claims. ``decision`` is the record id of the decision that allows it.
+    """Return the artifact's record and claims. The decision of that record id allows it, and links ``approvals``.
 
-    ``status`` is its place in a status list, ``None`` where the authority has none. ``approvals`` are those that the
-    decision links.
+    ``status`` is its place in a status list, ``None`` where the authority has none.
     """
     record = request.record
     assert isinstance(record, Request)
     ttl = _least(obligations.ttl or DEFAULT_TTL, record.ttl, asked.ttl)
-    consented = [approval.record.uses for approval in approvals if isinstance(approval.record, Approval)]
     committed = action.commitment(action.TERMS_TAG, asked.salt, make_terms(asked, obligations))
     authorization = Authorization(
         links=(
@@ -61,16 +58,13 @@ def make_authorization(
         mode="enforce",
         action=Action(*record.action),
         terms=committed,
-        uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses, *(uses for uses in consented if uses)),
+        uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses, uses_within(approvals)),
         epoch=Epoch(policy.record.set, policy.record.epoch),
         approvals=obligations.approvals or None,
         status=status,
     )
     claims = make_claims(Kind.AUTHORIZATION, request, now, iss)._replace(
-        aud=asked.runtime.id,
-        nbf=now,
-        exp=_least(now + ttl, *(approval.claims.exp for approval in approvals)),
-        cnf=asked.runtime.key,
+        aud=asked.runtime.id, nbf=now, exp=_least(now + ttl, expires_within(approvals)), cnf=asked.runtime.key
     )
     return authorization, claims
 

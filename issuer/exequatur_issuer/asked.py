@@ -44,39 +44,27 @@ class Asked(NamedTuple):
     uses: int | None = None
 
 
-class Awaited(NamedTuple):
-    """What a request still waits for, by its record id and its action's commitment, until ``expires`` (unix seconds).
-
-    ``wanted`` approvals are needed, and ``given`` have been given. ``passed_over`` says why others do not count.
-    """
-
-    request: bytes
-    commitment: bytes
-    wanted: int
-    given: int
-    expires: int
-    passed_over: tuple[str, ...] = ()
-
-
 class Refused(NamedTuple):
     """No artifact: a code, what happened, the id of the logged decision if there is one, and sentences that say why.
 
-    ``awaited`` is there where approvals could still make it an artifact: then the request is sent again after them.
+    ``approvals`` is how many approvals of the request ``request`` are needed, where that is what is missing.
     """
 
     code: str
     detail: str
     decision: bytes | None = None
     explanation: tuple[str, ...] = ()
-    awaited: Awaited | None = None
+    request: bytes | None = None
+    approvals: int = 0
 
 
 class Case(NamedTuple):
-    """A request whose descriptor is the one it commits to; ``leaf_index`` is where it stands, once it is logged."""
+    """A request whose descriptor is the one it commits to; where it stands, once it is logged, and approvals of it."""
 
     asked: Asked
     request: Statement
     leaf_index: int = -1
+    approvals: tuple[Statement, ...] = ()
 
 
 def open_asked(asked: Asked) -> Case | Refused:

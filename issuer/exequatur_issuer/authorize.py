@@ -7,8 +7,7 @@
     5  assemble   the bundle, at the head that the artifact's receipt was frozen for
 
 A request is answered once. Whoever sends it again, after a crash or a lost answer, gets the same decision and
-the same artifact: one request never yields two artifacts, each with its own uses. Only where policy asks for
-approvals is it decided a second time, when it is sent again after them. Nothing is random here: ids
+the same artifact: one request never yields two artifacts, each with its own uses. Nothing is random here: ids
 derive from the request, and the time is given with each call.
 """
 
@@ -18,22 +17,24 @@ from typing import Final, NamedTuple
 from exequatur_verifier import action, statement
 from exequatur_verifier.action import Descriptor
 from exequatur_verifier.errors import NotProvenError
-from exequatur_verifier.records import Authorization, Decision
+from exequatur_verifier.records import Authorization, Decision, Kind
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Statement
 
 from .answer import Answer, Answerer
-from .approvals import Consents
 from .artifact import answers
-from .asked import Asked, Awaited, Case, Refused, RuntimeIdentity, open_asked
+from .asked import Asked, Case, Refused, RuntimeIdentity, open_asked
 from .content import ContentStore
 from .decide import InForce, decide, explain
-from .issue import Assembler, Granted, Issued, beside_of, lists_named
+from .issue import Assembler, Granted, Issued, beside, lists_named
 from .journal import Journal
 from .log import Log, Refusal, Registered, Standing
 from .revoke import StatusLists
 
-__all__ = ["Asked", "Authority", "Awaited", "Issued", "Refused", "RuntimeIdentity"]
+__all__ = ["Asked", "Authority", "Issued", "Refused", "RuntimeIdentity"]
+
+# More than that of one execution are somebody's noise.
+_MOST_APPROVALS: Final = 256
 
 Result = Registered | Standing | Refusal
 
@@ -63,23 +64,11 @@ class Authority:
         journal: Journal,
         policy: InForce,
         status: StatusLists | None = None,
-        approvers: frozenset[bytes] | None = None,
     ) -> None:
-        """``status`` are the authority's status lists, ``None`` if its artifacts name none and cannot be revoked.
-
-        ``approvers`` are the thumbprints of the keys whose approvals count, ``None`` for all that the log knows as
-        approvers'. What a runtime's trust says of them is for the runtime to check.
-        """
+        """``status`` are the authority's status lists, ``None`` if its artifacts name none and cannot be revoked."""
         self.policy: Final = policy
-        self._consents: Final = Consents(log, iss=iss, key=signer.public_key.thumbprint, known=approvers)
         self._answerer: Final = Answerer(
-            iss=iss,
-            signer=signer,
-            content=content,
-            journal=journal,
-            policy=policy,
-            consents=self._consents,
-            status=status,
+            iss=iss, signer=signer, content=content, journal=journal, policy=policy, status=status
         )
         self._assembler: Final = Assembler(log, journal, status, policy.statement)
         self._key: Final = signer.public_key
@@ -108,11 +97,12 @@ class Authority:
         opened = [open_asked(asked) for asked in batch]
         results = self._register(case.request.entry for case in opened if isinstance(case, Case))
         cases = [self._accept(case, results) if isinstance(case, Case) else case for case in opened]
+        cases = [self._consented(case) if isinstance(case, Case) else case for case in cases]
         signed = self._answerer.answer([case for case in cases if isinstance(case, Case)], now)
         # Before the artifacts, so that the heads of their receipts have the lists.
         artifacts = [answer.artifact for answer in signed.values() if answer.artifact is not None]
         self._assembler.lists(lists_named(artifacts), now)
-        results = self._register(part.entry for answer in signed.values() for part in answer.statements)
+        results = self._register(part.entry for answer in signed.values() for part in answer if part is not None)
         granted = [
             self._settle(case, signed[case.request.id], results, now) if isinstance(case, Case) else case
             for case in cases
@@ -135,13 +125,20 @@ class Authority:
             case Registered(index, _):
                 return case._replace(leaf_index=index)
 
+    def _consented(self, case: Case) -> Case:
+        """Return a case that waits for approvals, or rests on them, with those that the log holds of it."""
+        if not self._answerer.asks_consent(case.request.id):
+            return case
+        found = self._log.newest(Kind.APPROVAL, subject=case.request.claims.sub, most=_MOST_APPROVALS)
+        return case._replace(approvals=tuple(statement.parse(item.statement) for item in found))
+
     def _settle(self, case: Case, signed: Answer, results: Mapping[bytes, Result], now: int) -> Granted | Refused:
         """Step 4 for one request: what its answer came to, once decision and artifact stand in the log."""
         decision = self._registered(signed.decision, results)
         if isinstance(decision, Refused):
             return decision
         if signed.artifact is None:
-            return self._deny(case, signed)
+            return self._deny(case, signed.decision)
         logged = self._registered(signed.artifact, results)
         if isinstance(logged, Refused):
             return logged._replace(decision=signed.decision.id)
@@ -155,8 +152,7 @@ class Authority:
         if artifact.claims.exp is None or now >= artifact.claims.exp:
             detail = "this request was answered before, and its artifact has expired; make a new request"
             return Refused("EXPIRED", detail, signed.decision.id)
-        beside = beside_of(case, artifact, self._consents.linked(artifact))
-        return Granted(case, artifact, signed.decision.id, receipt, terms, beside)
+        return Granted(case, artifact, signed.decision.id, receipt, terms, beside(case, artifact))
 
     def _registered(self, sent: Statement, results: Mapping[bytes, Result]) -> _Logged | Refused:
         """Return a statement of ours as it stands in the log, or why the log refused it.
@@ -183,25 +179,19 @@ class Authority:
             raise NotProvenError(f"entry {index} of {self._log.origin} is not the record {record_id.hex()}")
         return standing
 
-    def _deny(self, case: Case, signed: Answer) -> Refused:
+    def _deny(self, case: Case, decision: Statement) -> Refused:
         """Return the refusal for a logged decision that allows nothing, with the sentences behind it."""
-        decision, awaited = signed.decision, signed.awaited
         record = decision.record
         assert isinstance(record, Decision)
-        asked = case.asked
-        approvals, above = self._consents.linked(decision), self._consents.above(case.request)
-        again = decide(case.request, asked.salt, asked.descriptor, self.policy, record.now, approvals, above)
+        again = decide(case.request, case.asked.salt, case.asked.descriptor, self.policy, record.now)
         # Made earlier and under another policy, a decision is explained by what it names and nothing more.
         why = explain(again.answer) if again.record == record else tuple(f"policy {name}" for name in record.reasons)
-        if awaited is not None:
-            detail = (
-                f"policy asks for {awaited.wanted} approvals of this, {awaited.given} have been given; have request "
-                f"{awaited.request.hex()} approved, then send it again"
-            )
-            return Refused("APPROVAL_MISSING", detail, decision.id, (*why, *awaited.passed_over), awaited)
         if record.outcome == "needs-approval":
-            detail = "this request has waited for approvals for too long; make a new request"
-            return Refused("EXPIRED", detail, decision.id, why)
+            wanted = 0 if again.obligations is None else again.obligations.approvals
+            detail = (
+                f"policy permits this with {wanted or 'more'} approvals, and {len(case.approvals)} stand in the log"
+            )
+            return Refused("APPROVAL_MISSING", detail, decision.id, why, case.request.id, wanted)
         assert record.code is not None
         return Refused(record.code, _DENIED[record.code], decision.id, why)
 

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
-from exequatur_verifier import action, statement
+from exequatur_verifier import statement
 from exequatur_verifier.action import Descriptor
 from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Request
@@ -21,9 +21,10 @@ from exequatur_verifier.statement import Statement
 from . import obligations
 from .cedar import CedarEngine, Source
 from .content import ContentStore
-from .decide import Decided, InForce, open_request
+from .decide import Decided, InForce
 from .policyset import PolicySet
 from .rehearsal import Question, decide_on
+from .replay import opened
 
 _RULE: Final = ("effect", "principal", "action", "resource", "conditions")
 
@@ -101,7 +102,7 @@ def logged(
         request = next(link.id for link in record.links if link.relation == "request")
         try:
             asked = statement.parse(find(request) or b"")
-            descriptor = _open(asked, content)
+            _, descriptor = opened(asked, content)
         except ExequaturError as error:
             yield Logged(name, None, str(error))
             continue
@@ -117,21 +118,6 @@ def title(descriptor: Descriptor) -> str:
         text = shlex.join(argument.decode(errors="backslashreplace") for argument in descriptor["args"])
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
-
-
-def _open(request: Statement, content: ContentStore) -> Descriptor:
-    record = request.record
-    if not isinstance(record, Request):
-        raise MalformedError(f"a {request.kind.value} record is no request")
-    if record.disclosed is not None:
-        salt, encoded = record.disclosed
-    else:
-        preimage = content.get(record.action.commitment)
-        end = len(action.ACTION_TAG) + action.SALT_SIZE
-        salt, encoded = preimage[len(action.ACTION_TAG) : end], preimage[end:]
-    descriptor = action.decode(encoded)
-    open_request(request, salt, descriptor)
-    return descriptor
 
 
 def _change(old: Source, new: Source) -> Change | None:

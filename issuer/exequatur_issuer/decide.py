@@ -2,8 +2,8 @@
 
 Pure, so that an auditor with the same inputs computes the same record, bit for bit (``replay``). The inputs
 are the request statement, the descriptor behind its commitment, the policy record in force with the loaded
-set that it names, the approvals that were given, and the time. The signature on the request and whether its
-key may make requests are the log's to check, before the decision is registered behind it.
+set that it names, and the time. The signature on the request and whether its key may make requests are the
+log's to check, before the decision is registered behind it.
 
 A record names policies and codes, and the question that was put by its salted digest: unsalted, whoever
 guesses an action could confirm the guess from the log. The words of the engine can quote the whole request,
@@ -19,7 +19,8 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Link, Policy, Request
 from exequatur_verifier.statement import Statement
 
-from . import approvals as consent
+from . import principals
+from .approvals import usable
 from .engine import Answer, PolicyEngine, Query, refuse
 from .mapping import MappingError, build_query
 from .obligations import ObligationError, Obligations, collect
@@ -54,17 +55,11 @@ class InForce(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to.
-
-    ``approvals`` are those that count, which the record links, and ``given`` is how many approvers that makes, those
-    of the grants above included.
-    """
+    """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to."""
 
     record: Decision
     answer: Answer
     obligations: Obligations | None
-    approvals: tuple[Statement, ...] = ()
-    given: int = 0
 
 
 def open_request(request: Statement, salt: bytes, descriptor: Descriptor) -> Request:
@@ -92,45 +87,44 @@ def decide(
     policy: InForce,
     now: int,
     approvals: Sequence[Statement] = (),
-    above: Sequence[Statement] = (),
 ) -> Decided:
     """Return what the policy in force says of a request at ``now`` (unix seconds).
 
     ``salt`` and ``descriptor`` are what ``open_request`` accepted for this request. Obligations come with an allow, and
-    with "needs-approval", which an allow turns into where policy asks for more approvals than there are. ``approvals``
-    are those of this request, and ``above`` those that the grants above it link.
+    with "needs-approval", which policies that allow turn into when they ask for approvals. ``approvals`` are what the
+    log holds for this request; as many as are asked for turn that into an allow again, and the decision links them.
     """
     record = request.record
     assert isinstance(record, Request)
-    answer, query = _ask(request.claims.iss, record, descriptor, policy, now)
+    answer, asked = _ask(request.claims.iss, record, descriptor, policy, now)
     obligations: Obligations | None = None
+    given: tuple[Statement, ...] = ()
     if answer.allowed:
         try:
             obligations = collect(answer.determining)
         except ObligationError as error:
             answer = refuse(str(error))
     outcome: str = answer.outcome
-    counted = consent.counted(request, approvals, now)
-    given = len(consent.approvers((*counted, *above)))
     if obligations is not None:
         wanted = max(obligations.approvals, policy.record.approvals)
         obligations = obligations._replace(approvals=wanted)
-        outcome = "needs-approval" if given < wanted else "allow"
+        given = usable(request, approvals, now)[:wanted]
+        outcome = "allow" if len(given) == wanted else "needs-approval"
     decision = Decision(
         links=(
             Link("request", request.id),
             Link("policy", policy.statement.id),
-            *(Link("approval", approval.id) for approval in counted),
+            *(Link("approval", approval.id) for approval in (given if outcome == "allow" else ())),
         ),
         outcome=outcome,
         reasons=answer.policy_ids,
         errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),
         engine=Engine(policy.engine.name, policy.engine.version),
-        query=None if query is None else action.commitment(action.QUERY_TAG, salt, query.encode()),
+        query=None if asked is None else action.commitment(action.QUERY_TAG, salt, principals.encode(asked)),
         now=now,
         code=answer.code,
     )
-    return Decided(decision, answer, obligations, counted, given)
+    return Decided(decision, answer, obligations)
 
 
 def explain(answer: Answer) -> tuple[str, ...]:
@@ -148,8 +142,9 @@ def explain(answer: Answer) -> tuple[str, ...]:
 
 def _ask(
     requester: str, record: Request, descriptor: Descriptor, policy: InForce, now: int
-) -> tuple[Answer, Query | None]:
+) -> tuple[Answer, tuple[Query, ...] | None]:
     try:
+        user = principals.user_of(record.claims)
         query = build_query(
             descriptor,
             requester=requester,
@@ -160,7 +155,8 @@ def _ask(
         )
     except MappingError as error:
         return refuse(error.detail), None
-    return policy.engine.decide(query), query
+    asked = principals.queries(query, user)
+    return principals.ask(policy.engine, asked), asked
 
 
 def _plain_words(answer: Answer) -> Iterator[str]:

@@ -94,7 +94,7 @@ class Assembler:
         evidence: dict[tuple[RuntimeIdentity, Head, bytes], Evidence],
         now: int,
     ) -> _Ready:
-        """Return an artifact with the evidence of its head; ``lists`` and ``evidence`` are what the batch has by now."""
+        """Return an artifact with the evidence of its head; ``lists`` and ``evidence`` are the batch's so far."""
         artifact, runtime = granted.artifact, granted.case.asked.runtime
         names = lists_of(artifact, (parent.authorization for parent in granted.beside.parents))
         lists |= self.lists((name for name in names if name not in lists), now)
@@ -127,10 +127,11 @@ def lists_named(artifacts: Iterable[Statement]) -> list[str]:
     return [name for artifact in artifacts for name in lists_of(artifact)]
 
 
-def beside_of(case: Case, artifact: Statement, approvals: Iterable[Statement]) -> Beside:
-    """Return what belongs beside an artifact: its approvals, and its request where a step looks at that."""
-    request = case.request.entry if is_asked(artifact) else None
-    return Beside(request, tuple(approval.entry for approval in approvals))
+def beside(case: Case, artifact: Statement) -> Beside:
+    """Return what belongs beside an artifact: its request, where a step looks at that, and the approvals it links."""
+    linked = {link.id for link in artifact.record.links if link.relation == "approval"}
+    approvals = tuple(item.entry for item in case.approvals if item.id in linked)
+    return Beside(case.request.entry if is_asked(artifact) else None, approvals)
 
 
 def _issue(granted: Granted, evidence: Evidence, elements: bundles.Elements) -> Issued:

@@ -3,8 +3,7 @@
 An answer can be lost between authority and log. Who then signed again would put two decisions, or two
 artifacts with a use each, behind one request. So the statements that answer a request are kept first, all of
 them in one transaction, and the first to be kept stand: every later attempt, of whichever process, sends
-those very bytes (specs/09 §7, specs/04 §4). A request that waits for approvals is answered a second time, and
-of those answers too the first to be kept stands.
+those very bytes (specs/09 §7, specs/04 §4).
 
 Beside them stand the tree heads of each runtime's last authorizations, from which the next bundles staple
 consistency proofs. Losing those costs a runtime a question to the log, and nothing else. And there stand what an
@@ -27,12 +26,6 @@ _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS answers (
   request BLOB NOT NULL PRIMARY KEY, decision BLOB NOT NULL, artifact BLOB
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS waiting (
-  request BLOB NOT NULL PRIMARY KEY, since INTEGER NOT NULL, expires INTEGER NOT NULL, wanted INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settled (
-  request BLOB NOT NULL PRIMARY KEY, decision BLOB NOT NULL, artifact BLOB
-) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS heads (
   origin TEXT NOT NULL, runtime TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
   PRIMARY KEY (origin, runtime, size)
@@ -49,23 +42,10 @@ class JournalError(ExequaturError):
 
 
 class Signed(NamedTuple):
-    """The statements that answer a request: the decision, and the artifact if it allows.
-
-    ``former`` is the decision by which the request waited for approvals before.
-    """
+    """The statements that answer a request: the decision, and the artifact if it allows."""
 
     decision: bytes
     artifact: bytes | None
-    former: bytes | None = None
-
-
-class Waiting(NamedTuple):
-    """A request that waits for so many approvals, by its record id; since when, and until when (unix seconds)."""
-
-    request: bytes
-    since: int
-    expires: int
-    wanted: int
 
 
 class Journal:
@@ -84,57 +64,36 @@ class Journal:
             self._connection.executescript(_TABLES)
 
     def find(self, request: bytes) -> Signed | None:
-        """Return what was signed last for the request of that record id."""
+        """Return what was signed for the request of that record id."""
         with self._reported():
             row = self._connection.execute(
-                "SELECT coalesce(s.decision, a.decision), iif(s.decision IS NULL, a.artifact, s.artifact),"
-                " iif(s.decision IS NULL, NULL, a.decision)"
-                " FROM answers AS a LEFT JOIN settled AS s USING (request) WHERE request = ?",
-                (request,),
+                "SELECT decision, artifact FROM answers WHERE request = ?", (request,)
             ).fetchone()
         return None if row is None else Signed(*row)
 
-    def keep(self, answers: Mapping[bytes, Signed], waiting: Iterable[Waiting] = ()) -> dict[bytes, Signed]:
+    def keep(self, answers: Mapping[bytes, Signed], former: Mapping[bytes, Signed] = {}) -> dict[bytes, Signed]:
         """Keep answers by the record ids of their requests; return what stands for each, on the disk.
 
-        ``waiting`` are those of the requests that wait for approvals.
+        ``former`` has answers without an artifact that these take the place of, if they still stand.
         """
         with self._reported(), self._transaction():
-            for request, signed in answers.items():
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (request, signed.decision, signed.artifact)
-                )
-            for one in waiting:
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO waiting SELECT ?, ?, ?, ? FROM answers WHERE request = ? AND decision = ?",
-                    (*one, one.request, answers[one.request].decision),
-                )
-            return self._stand(answers)
+            self._connection.executemany(
+                "DELETE FROM answers WHERE request = ? AND decision = ? AND artifact IS NULL",
+                [(request, signed.decision) for request, signed in former.items()],
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)",
+                [(request, *signed) for request, signed in answers.items()],
+            )
+            stand = {request: self.find(request) for request in answers}
+        return {request: signed for request, signed in stand.items() if signed is not None}
 
-    def settle(self, answers: Mapping[bytes, Signed]) -> dict[bytes, Signed]:
-        """Keep the second answers to requests that waited; return what stands for each, on the disk."""
-        with self._reported(), self._transaction():
-            for request, signed in answers.items():
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO settled VALUES (?, ?, ?)", (request, signed.decision, signed.artifact)
-                )
-                self._connection.execute("DELETE FROM waiting WHERE request = ?", (request,))
-            return self._stand(answers)
-
-    def want(self, request: bytes, wanted: int) -> None:
-        """Note how many approvals a request waits for now, which the next policy may have changed."""
-        with self._reported(), self._transaction():
-            self._connection.execute("UPDATE waiting SET wanted = ? WHERE request = ?", (wanted, request))
-
-    def waiting(self, now: int, request: bytes | None = None) -> list[Waiting]:
-        """Return the requests that wait for approvals and have not expired, the oldest first; or that one of them."""
+    def undecided(self) -> dict[bytes, bytes]:
+        """Return the decisions that led to no artifact, by the record ids of their requests, the newest last."""
         with self._reported():
-            rows = self._connection.execute(
-                "SELECT request, since, expires, wanted FROM waiting"
-                " WHERE expires > ?1 AND (?2 IS NULL OR request = ?2) ORDER BY since, request",
-                (now, request),
-            ).fetchall()
-        return [Waiting(*row) for row in rows]
+            # WITHOUT ROWID: there is no order of insertion, and the decisions carry their times.
+            rows = self._connection.execute("SELECT request, decision FROM answers WHERE artifact IS NULL").fetchall()
+        return dict(rows)
 
     def heads(self, origin: str, runtime: str) -> list[Head]:
         """Return the last heads of a log that authorizations for a runtime rest on, the smallest first."""
@@ -172,10 +131,6 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
-
-    def _stand(self, requests: Iterable[bytes]) -> dict[bytes, Signed]:
-        stand = {request: self.find(request) for request in requests}
-        return {request: signed for request, signed in stand.items() if signed is not None}
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Replay: every logged decision computed again from what it rested on, and compared field by field (specs/09 §8).
 
-    decision, request, policy   from the log; so are the approvals of the request, and of the grants above it
+    decision, request, policy   from the log
     descriptor, policy parts    from the content store, by the digests that those records name
     now, engine version         from the decision itself
 
@@ -22,7 +22,6 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Request
 from exequatur_verifier.statement import Statement
 
-from . import approvals as consent
 from .content import ContentError, ContentStore
 from .decide import InForce, decide, open_request
 from .publish import load
@@ -31,16 +30,12 @@ _LOADED: Final = 32
 
 
 class Case(NamedTuple):
-    """A logged decision with the statements that it links to; ``None`` for one that is not in the log.
-
-    ``above`` are the approvals of the grants above its request.
-    """
+    """A logged decision with the statements that it links to; ``None`` for one that is not in the log."""
 
     decision: bytes
     request: bytes | None
     policy: bytes | None
     approvals: tuple[bytes | None, ...] = ()
-    above: tuple[bytes, ...] = ()
 
 
 class Replayed(NamedTuple):
@@ -61,19 +56,9 @@ def collect(statements: Iterable[Statement], find: Callable[[bytes], bytes | Non
     for item in statements:
         if isinstance(item.record, Decision):
             named = {link.relation: link.id for link in item.record.links}
-            request, policy = (
-                find(named[relation]) if relation in named else None for relation in ("request", "policy")
-            )
+            request, policy = (find(named[name]) if name in named else None for name in ("request", "policy"))
             approvals = tuple(find(link.id) for link in item.record.links if link.relation == "approval")
-            above = () if request is None else tuple(one.entry for one in _above(request, find))
-            yield Case(item.entry, request, policy, approvals, above)
-
-
-def _above(request: bytes, find: Callable[[bytes], bytes | None]) -> tuple[Statement, ...]:
-    try:
-        return consent.above(statement.parse(request), find)
-    except MalformedError:
-        return ()  # What does not parse cannot be replayed, and that is said when it is.
+            yield Case(item.entry, request, policy, approvals)
 
 
 def replay(cases: Sequence[Case], directory: Path) -> list[Replayed]:
@@ -92,28 +77,32 @@ def _replay(case: Case, content: ContentStore, directory: Path) -> Replayed:
     record = decision.record
     if not isinstance(record, Decision):
         raise MalformedError(f"a {decision.kind.value} record is no decision")
-    if case.request is None or case.policy is None or None in case.approvals:
-        return Replayed(decision.id, "not-replayable", "its request, its policy or an approval is not in the log")
+    if case.request is None or case.policy is None:
+        return Replayed(decision.id, "not-replayable", "its request or its policy is not in the log")
+    logged = [item for item in case.approvals if item is not None]
+    if len(logged) != len(case.approvals):
+        return Replayed(decision.id, "not-replayable", "an approval of it is not in the log")
     try:
+        approvals = [statement.parse(item) for item in logged]
         policy = _load(case.policy, directory)
         used = Engine(policy.engine.name, policy.engine.version)
         if record.engine != used:
             detail = f"decided by {' '.join(record.engine)}, and this is {' '.join(used)}"
             return Replayed(decision.id, "not-replayable", detail)
         request = statement.parse(case.request)
-        salt, descriptor = _open(request, content)
-        approvals = [statement.parse(entry) for entry in case.approvals if entry is not None]
-        above = [statement.parse(entry) for entry in case.above]
+        salt, descriptor = opened(request, content)
     except ContentError as error:
         return Replayed(decision.id, "not-replayable", str(error), digest=error.digest)
     except ExequaturError as error:
         return Replayed(decision.id, "not-replayable", f"what it rested on cannot be used: {error}")
-    again = decide(request, salt, descriptor, policy, record.now, approvals, above)
-    return _compare(decision.id, record, again.record)
+    return _compare(decision.id, record, decide(request, salt, descriptor, policy, record.now, approvals).record)
 
 
-def _open(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor]:
-    """Return salt and descriptor behind a request: disclosed in it, or from the store."""
+def opened(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor]:
+    """Return salt and descriptor behind a request: disclosed in it, or from the store.
+
+    Raises ``ContentError`` for one that was erased, and ``MalformedError`` for another kind of statement.
+    """
     record = request.record
     if not isinstance(record, Request):
         raise MalformedError(f"a {request.kind.value} record is no request")

@@ -9,8 +9,14 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.keys import Algorithm
@@ -31,8 +37,39 @@ def create_key(path: Path, passphrase: bytes, algorithm: Algorithm = Algorithm.E
     The file is on the disk when this returns. Raises ``KeyFileError``, also when the file exists: a key is
     never overwritten.
     """
-    _check_passphrase(passphrase)
     key = _generate(algorithm)
+    _store(path, key, passphrase)
+    return LocalSigner(key, algorithm)
+
+
+def copy_key(source: Path, passphrase: bytes, target: Path, other: bytes) -> None:
+    """Write the key in ``source`` to a new file, encrypted under the passphrase ``other``; raise ``KeyFileError``."""
+    _check_passphrase(passphrase)
+    try:
+        key = load_pem_private_key(_read(source), passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(f"{source}: not a usable private key, or a wrong passphrase: {error}") from None
+    _store(target, key, other)
+
+
+def load_key(path: Path, passphrase: bytes, algorithm: Algorithm | None = None) -> LocalSigner:
+    """Return the signer of a key file. Raises ``KeyFileError``.
+
+    Without an ``algorithm`` the usual one of the key's type is taken (``signing.load_signer``). Refused are
+    links, files that anyone but their owner can read or write, files of another owner than this user or root,
+    and keys that are not encrypted.
+    """
+    _check_passphrase(passphrase)
+    pem = _read(path)
+    try:
+        return load_signer(pem, passphrase, algorithm)
+    except MalformedError as error:
+        raise KeyFileError(f"{path}: {error}") from None
+
+
+def _store(path: Path, key: Any, passphrase: bytes) -> None:
+    """Write a key to a new file; it is on the disk when this returns."""
+    _check_passphrase(passphrase)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -49,28 +86,27 @@ def create_key(path: Path, passphrase: bytes, algorithm: Algorithm = Algorithm.E
         raise KeyFileError(f"{path} exists, and a key is never overwritten; move it away first") from None
     except OSError as error:
         raise KeyFileError(f"{path} cannot be created: {error.strerror}") from None
-    return LocalSigner(key, algorithm)
 
 
-def load_key(path: Path, passphrase: bytes, algorithm: Algorithm | None = None) -> LocalSigner:
-    """Return the signer of a key file. Raises ``KeyFileError``.
+def read_secret(path: Path) -> bytes:
+    """Return the passphrase or PIN in a file, without its line end; raise ``KeyFileError``.
 
-    Without an ``algorithm`` the usual one of the key's type is taken (``signing.load_signer``). Refused are
-    links, files that anyone but their owner can read or write, files of another owner than this user or root,
-    and keys that are not encrypted.
+    What is refused of a key file is refused of what opens it.
     """
-    _check_passphrase(passphrase)
+    secret = _read(path).rstrip(b"\r\n")
+    if not secret:
+        raise KeyFileError(f"{path} is empty; it holds a passphrase or a PIN")
+    return secret
+
+
+def _read(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             _check_protection(path, os.fstat(file.fileno()))
-            pem = file.read(_MAX_PEM)
+            return file.read(_MAX_PEM)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        return load_signer(pem, passphrase, algorithm)
-    except MalformedError as error:
-        raise KeyFileError(f"{path}: {error}") from None
 
 
 def _check_passphrase(passphrase: bytes) -> None:

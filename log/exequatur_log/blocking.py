@@ -39,6 +39,13 @@ class _Loop:
         self._loop.close()
 
 
+class _Running(_Loop):
+    """An event loop that runs already, elsewhere."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+
 class BlockingLog:
     """What ``Log`` offers, each method returning when its answer is there. Safe to use from several threads."""
 
@@ -196,6 +203,16 @@ class BlockingLog:
     def enrolment(self, key_id: bytes) -> Entry | None:
         """As ``Log.enrolment``."""
         return self._loop.run(self._log.enrolment(key_id))
+
+
+class SharedLog(BlockingLog):
+    """A log that somebody else has opened in a running event loop, for the other threads of that process."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: Log) -> None:
+        super().__init__(_Running(loop), log)
+
+    def close(self) -> None:
+        """Do nothing: who opened the log closes it."""
 
 
 def check_file(place: Place, progress: Progress | None = None) -> list[Finding]:

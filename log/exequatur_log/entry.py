@@ -9,6 +9,7 @@ of approvals the oldest.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -150,7 +151,7 @@ def named_key(statement: Statement) -> NamedKey | None:
     if isinstance(record, Enrolment) and record.key is not None:
         return _named(record.key)
     if isinstance(record, Authorization) and statement.claims.cnf is not None:
-        return _named(cbor.decode_map(statement.claims.cnf))
+        return _confirmed(statement.claims.cnf)
     return None
 
 
@@ -166,6 +167,12 @@ def load_key(named: NamedKey) -> PublicKey:
     if (key.thumbprint, int(key.algorithm)) != (named.thumbprint, named.algorithm):
         raise MalformedError("a key under another key's name")
     return key
+
+
+# A runtime's key stands in all that is authorized for it.
+@lru_cache(maxsize=256)
+def _confirmed(cnf: bytes) -> NamedKey:
+    return _named(cbor.decode_map(cnf))
 
 
 def _named(parameters: Mapping[int, Any]) -> NamedKey:

@@ -91,7 +91,7 @@ def _check_signer(statement: Statement, index: int, registry: Registry) -> None:
     # An authorization is enough for the runtime it is bound to, even after the key's enrolment has ended.
     if statement.kind in RUNTIME and _descends(statement, registry):
         return
-    if delegation.holds_parent(statement, registry):
+    if statement.record.links and delegation.holds_parent(statement, registry):
         delegation.check_holder(statement, index, registry)
         return
     enrolled = registry.enrolled(statement.key_id)

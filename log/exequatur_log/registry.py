@@ -120,7 +120,7 @@ class BatchRegistry:
 
     def delegated_beside(self, statement: Statement) -> int:
         """Return the uses of those that stand under the grant that ``statement`` is an authorization under, or 0."""
-        parent = _parent(statement, Authorization)
+        parent = _grant_above(statement)
         return 0 if parent is None else self.delegated(parent)
 
     def plan(self, batch: Iterable[Statement]) -> Needs:
@@ -155,10 +155,14 @@ class BatchRegistry:
 
     def plan_askers(self, batch: Iterable[Statement]) -> set[bytes]:
         """Return the requests that were answered with the grants that requests of ``batch`` are made under."""
-        parents = [_parent(statement, Request) for statement in batch if statement.record.links]
-        grants = [self._standing.get(parent) for parent in parents if parent is not None]
-        answered = [linked(grant.links, "request") for grant in grants if grant is not None]
-        return {request for request in answered if request is not None and request not in self._standing}
+        asked: set[bytes] = set()
+        for statement in batch:
+            if statement.record.links and isinstance(statement.record, Request):
+                grant = self._standing.get(linked(statement.record.links, "parent") or b"")
+                request = None if grant is None else grant.linked("request")
+                if request is not None and request not in self._standing:
+                    asked.add(request)
+        return asked
 
     def learn(self, found: Found) -> None:
         """Take in committed entries that were asked for."""
@@ -169,7 +173,7 @@ class BatchRegistry:
         for entry in found.newest:
             statement = statements.parse(entry.statement)
             self._put(statement, entry.leaf_index)
-            parent = _parent(statement, Authorization)
+            parent = _grant_above(statement)
             if parent is not None and entry.number is not None:
                 self._set(self._delegated, parent, entry.number)
 
@@ -180,9 +184,10 @@ class BatchRegistry:
 
     def add(self, statement: Statement, index: int) -> None:
         """Count an admitted statement of the batch among the earlier ones."""
-        parent = _parent(statement, Authorization)
-        if parent is not None and isinstance(statement.record, Authorization):
-            self._set(self._delegated, parent, self.delegated(parent) + statement.record.uses)
+        if isinstance(statement.record, Authorization):
+            parent = _grant_above(statement)
+            if parent is not None:
+                self._set(self._delegated, parent, self.delegated(parent) + statement.record.uses)
         self._put(statement, index)
         self._end = index + 1
 
@@ -264,6 +269,6 @@ def _trim(kept: dict[Any, Any]) -> None:
             del kept[key]
 
 
-def _parent(statement: Statement, kind: type[Request] | type[Authorization]) -> bytes | None:
-    """Return the parent that a record of that kind links."""
-    return linked(statement.record.links, "parent") if isinstance(statement.record, kind) else None
+def _grant_above(statement: Statement) -> bytes | None:
+    """Return the grant that an authorization stands under."""
+    return linked(statement.record.links, "parent") if isinstance(statement.record, Authorization) else None

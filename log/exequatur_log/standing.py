@@ -127,19 +127,21 @@ class Registry(Protocol):
 def standing_of(statement: Statement, index: int) -> Standing:
     """Return what later records depend on of ``statement``."""
     claims, record = statement.claims, statement.record
-    common = index, statement.kind, claims.sub, claims.iss, statement.key_id, record.links
+    outcome = action = consent = artifact = None
     match record:
-        case Decision(outcome=outcome):
-            return Standing(*common, outcome=outcome)
-        case Request(action=action):
-            return Standing(*common, action=action)
-        case Approval(scope=scope, uses=uses):
-            assert claims.exp is not None
-            return Standing(*common, consent=Consent(scope, uses, claims.exp))
+        case Request():
+            action = record.action
+        case Decision():
+            outcome = record.outcome
         case Authorization():
-            return Standing(*common, artifact=artifact_of(statement))
+            artifact = artifact_of(statement)
+        case Approval():
+            assert claims.exp is not None
+            consent = Consent(record.scope, record.uses, claims.exp)
         case _:
-            return Standing(*common)
+            pass
+    origin = index, statement.kind, claims.sub, claims.iss, statement.key_id
+    return Standing(*origin, record.links, outcome, action, consent, artifact)
 
 
 def artifact_of(statement: Statement) -> Artifact:

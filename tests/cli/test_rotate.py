@@ -37,7 +37,7 @@ def test_a_runtime_enrolled_after_a_rotation_trusts_the_retired_keys_too(exq: Ex
     ]
 
 
-@pytest.mark.parametrize("act", ["_extend_trust", "_sync", "_register"])
+@pytest.mark.parametrize("act", ["_extend_trust", "sync", "_register"])
 @pytest.mark.parametrize("time", [1, 2])
 def test_an_interrupted_rotation_is_finished_by_the_next(
     exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch, act: str, time: int

@@ -125,14 +125,14 @@ class House:
 
     def approve(self, asked: Asked, by: str = "approver", *, now: int = NOW, ttl: int = 3600, **more: Any) -> bytes:
         """Register an approval of a request, and return its record id."""
+        given = {"scope": "once", "uses": 1, "expires": now + ttl, **more}
         approval = sign_approval(
             statement.parse(asked.request),
             world.signer(by),
             iss=name_of(by),
             now=now,
-            exp=now + ttl,
             unique=self.unique(),
-            **more,
+            **given,
         )
         (answer,) = self.log.register([approval])
         assert isinstance(answer, Registered), answer

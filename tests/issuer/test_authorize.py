@@ -173,6 +173,16 @@ def test_a_denial_says_which_policy_and_why(house: House) -> None:
     )
 
 
+def test_what_needs_approval_is_logged_and_waits(tmp_path: Path) -> None:
+    #
+    house = under(tmp_path, '@require_approval("1") permit (principal, action, resource);')
+    asked = house.asked()
+    refused = house.refuse(asked)
+    assert (refused.code, refused.approvals) == ("APPROVAL_MISSING", 1)
+    assert refused.request == statement.parse(asked.request).id
+    assert kinds(house, asked) == [Kind.REQUEST, Kind.DECISION]
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -250,8 +250,7 @@ def test_the_kernel_counts_the_same_endorsement(house: House) -> None:
         found = verify(data, world.COMMAND, world.FACTS, trust, None, (), Clock(NOW))
         return None if found.code is None else found.code.name
 
-    # The authority has stapled it.
+    assert verdict(issued.bundle) is None
     presented = bundle.decode(issued.bundle)
     assert [element.statement for element in presented.approvals] == [approval.entry]
-    assert verdict(issued.bundle) is None
     assert verdict(bundle.encode(presented._replace(approvals=()))) == "POLICY_UNTRUSTED"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from exequatur_cli.home import open_home
-from exequatur_cli.issuing import authorize
+from exequatur_cli.issuing import RequestId, authorize
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.runtime import measure, read_action
 from exequatur_cli.timing import DURATION
@@ -25,6 +25,9 @@ from exequatur_issuer.authorize import Refused
 @click.option(
     "--claim", "claims", multiple=True, metavar="NAME", help="A condition that you vouch for, read by policy."
 )
+@click.option(
+    "--request", "again", type=RequestId(), metavar="ID", help="A request of this that was approved meanwhile."
+)
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD…]")
 @with_home
@@ -37,6 +40,7 @@ def command(
     ttl: int | None,
     uses: int | None,
     claims: tuple[str, ...],
+    again: bytes | None,
     passphrase_file: Path | None,
     command_line: tuple[str, ...],
 ) -> int:
@@ -61,6 +65,7 @@ def command(
             claims=dict.fromkeys(claims, True),
             ttl=ttl,
             uses=uses,
+            again=again,
         )
     if isinstance(answer, Refused):
         output.result(
@@ -70,11 +75,16 @@ def command(
                 "detail": answer.detail,
                 "decision": answer.decision,
                 "explanation": list(answer.explanation),
+                "request": answer.request,
+                "approvals": answer.approvals,
             }
         )
         output.text(f"{output.paint('denied', 'deny')} {answer.code}: {answer.detail}")
         for sentence in answer.explanation:
             output.text(f"  {sentence}")
+        if answer.request is not None:
+            output.text(f"  approve: exequatur approve {answer.request.hex()}")
+            output.text(f"  then:    exequatur authorize --request {answer.request.hex()} …")
         return EXIT_DENIED
     target.write_bytes(answer.bundle)
     output.result(

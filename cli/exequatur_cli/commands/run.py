@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from exequatur_cli.home import Home, open_home
-from exequatur_cli.issuing import authorize
+from exequatur_cli.issuing import RequestId, authorize
 from exequatur_cli.main import home_of, output_of, with_home
 from exequatur_cli.output import Output, plain
 from exequatur_cli.runtime import measure
@@ -28,6 +28,9 @@ from exequatur_verifier.host import CommandNotFoundError
 @click.option(
     "--claim", "claims", multiple=True, metavar="NAME", help="A condition that you vouch for, read by policy."
 )
+@click.option(
+    "--request", "again", type=RequestId(), metavar="ID", help="A request of this that was approved meanwhile."
+)
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] CMD…")
 @with_home
@@ -36,6 +39,7 @@ def command(
     ctx: click.Context,
     bundle_file: Path | None,
     claims: tuple[str, ...],
+    again: bytes | None,
     passphrase_file: Path | None,
     command_line: tuple[str, ...],
 ) -> int:
@@ -59,6 +63,7 @@ def command(
             facts.measured,
             runtime=home.settings.runtimes["local"],
             claims=dict.fromkeys(claims, True),
+            again=again,
         )
         if isinstance(answer, Refused):
             return _report_refusal(output, answer)
@@ -76,6 +81,10 @@ def _report_refusal(output: Output, refused: Refused) -> int:
     _say(f"denied {refused.code}: {refused.detail}")
     for sentence in refused.explanation:
         _say(f"  {sentence}")
+    if refused.request is not None:
+        name = refused.request.hex()
+        _say(f"  approve: exequatur approve {name}")
+        _say(f"  then:    exequatur run --request {name} -- …")
     _json(
         output,
         {
@@ -84,6 +93,8 @@ def _report_refusal(output: Output, refused: Refused) -> int:
             "detail": refused.detail,
             "decision": refused.decision,
             "explanation": refused.explanation,
+            "request": refused.request,
+            "approvals": refused.approvals,
         },
     )
     return DENIED

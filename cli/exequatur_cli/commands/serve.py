@@ -1,4 +1,4 @@
-"""``exequatur serve``: the home's log over HTTP."""
+"""``exequatur serve``: the home's log over HTTP, and its authority beside it."""
 
 import asyncio
 from pathlib import Path
@@ -23,16 +23,27 @@ from exequatur_cli.main import home_of, output_of, with_home
     type=click.IntRange(1, 86_400),
     help="Seconds beyond which a head is too old for /readyz; an idle log without witnesses grows old.",
 )
+@click.option("--no-authority", is_flag=True, help="Serve the log alone, also where the home has an authority's key.")
 @with_home
 @click.pass_context
-def command(ctx: click.Context, address: str, quota: float | None, tokens: Path | None, ready_age: int | None) -> None:
-    """Serve the home's transparency log: SCRAPI, C2SP tiles, proofs and lookup, until SIGTERM or Ctrl-C.
+def command(
+    ctx: click.Context,
+    address: str,
+    quota: float | None,
+    tokens: Path | None,
+    ready_age: int | None,
+    no_authority: bool,
+) -> None:
+    """Serve the home's transparency log and its authority on one port, until SIGTERM or Ctrl-C.
 
-    Where the log lies, who witnesses it and where it is published to is said by log.toml in the home. Other commands go
-    on working in the home meanwhile, and so may other servers of a log in PostgreSQL. TLS is a reverse proxy's.
+    The log: SCRAPI, C2SP tiles, proofs and lookup. Where it lies, who witnesses it and where it is published to is said
+    by log.toml in the home. The authority: requests, dry runs, approvals and AuthZEN. Who may ask for whom is said by
+    service.toml in the home. Other commands go on working in the home meanwhile, and so may other servers of a log in
+    PostgreSQL. TLS is a reverse proxy's.
     """
     import uvloop
 
+    from exequatur_cli.office import beside, read_settings
     from exequatur_log.http import server
     from exequatur_log.http.health import Settings
     from exequatur_log.log import now
@@ -49,18 +60,25 @@ def command(ctx: click.Context, address: str, quota: float | None, tokens: Path 
         keys = home.log_keys(names.iss, names.origin)
         place = home.log_place
         prepare = preparing(home.log_settings, home.path, now)
+        path, authority = home.path, None
+        around: server.Around = server.alone
+        if not no_authority and (path / "keys" / "authority.pem").exists():
+            around = beside(path, read_settings(path), lambda: open_home(path))
+            authority = home.settings.authority.iss
     listener = server.listen(host, port)
     server.write_journal()
     url = url_of(listener)
 
     def started(running: server.Running) -> None:
         origin = running.log.identity.origin
-        output.result({"url": url, "origin": origin})
-        output.text(f"{origin} at {url}")
+        output.result({"url": url, "origin": origin, "authority": authority})
+        output.text(f"{origin}{'' if authority is None else f' and {authority}'} at {url}")
 
     rate = None if quota is None else Rate(quota, max(1.0, quota * 10))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve(place, keys, listener, started, settings=settings, rate=rate, prepare=prepare))
+        runner.run(
+            server.serve(place, keys, listener, started, settings=settings, rate=rate, prepare=prepare, around=around)
+        )
 
 
 def read_tokens(path: Path) -> frozenset[bytes]:

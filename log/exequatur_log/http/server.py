@@ -9,8 +9,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Final, NamedTuple
 
 import structlog
@@ -38,6 +38,16 @@ _BACKLOG: Final = 2048
 _CONNECTIONS: Final = 4096
 
 
+# What else is served on the same port: given the open log, its application and what counts requests, both together.
+Around = Callable[[Log, ASGIApp, Metrics], AbstractAsyncContextManager[ASGIApp]]
+
+
+@asynccontextmanager
+async def alone(_: Log, app: ASGIApp, __: Metrics) -> AsyncIterator[ASGIApp]:
+    """Serve the log, and nothing else."""
+    yield app
+
+
 class Running(NamedTuple):
     """A server that answers: the log it opened, and how to stop it from within its event loop."""
 
@@ -61,10 +71,11 @@ async def serve(
     rate: Rate | None = None,
     prepare: Prepare = nothing,
     clock: Clock = now,
+    around: Around = alone,
 ) -> None:
     """Serve the log at ``place`` on a listening socket; ``started`` is called when it answers.
 
-    ``prepare`` says what publication consists of, once the log is open.
+    ``prepare`` says what publication consists of, once the log is open, and ``around`` what stands beside it.
     """
     metrics = Metrics()
     quota = None if rate is None else Quota(rate)
@@ -74,7 +85,8 @@ async def serve(
     ):
         publication = Publication(log, *prepared, clock=clock, observe=metrics.observe)
         app = create_app(log, publication, metrics, settings, clock)
-        await _run(app, listener, lambda stop: started(Running(log, stop)))
+        async with around(log, app, metrics) as whole:
+            await _run(whole, listener, lambda stop: started(Running(log, stop)))
 
 
 async def serve_published(

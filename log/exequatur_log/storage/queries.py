@@ -1,6 +1,6 @@
 """The queries: entries by place, id, series and column; tiles; heads. Each takes a connection, on its snapshot."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -35,16 +35,6 @@ _witnessed: Final = schema.witnessed.c
 _ENTRIES: Final = select(schema.entries)
 
 
-def _outermost(series: list[str], number: ColumnElement[int]) -> Select[Any]:
-    found = (
-        select(_entry.series, number.label("number"))
-        .where(_entry.series.in_(series))
-        .group_by(_entry.series)
-        .subquery()
-    )
-    return _ENTRIES.join(found, and_(_entry.series == found.c.series, _entry.number == found.c.number))
-
-
 def _issued(subjects: list[str]) -> Select[Any]:
     # An expression is in no index: SQLite, which knows of no subject how many records it has, would else walk all
     # authorizations of the log.
@@ -56,6 +46,19 @@ def _at(table: Table, names: tuple[str, str], places: list[tuple[Any, Any]]) -> 
     """Return the rows of the places, each looked up; for an ``IN`` of pairs SQLite would walk the whole table."""
     wanted = values(*(column(name, table.c[name].type) for name in names), name="wanted").data(places).cte("wanted")
     return select(table).select_from(wanted).join(table, and_(*(table.c[name] == wanted.c[name] for name in names)))
+
+
+def _outermost(series: list[str], extreme: Callable[[ColumnElement[int]], ColumnElement[int]]) -> Select[Any]:
+    """Return the rows of the largest or smallest numbers, each looked up; a maximum by groups walks whole series."""
+    given = values(column("series", _entry.series.type), name="given").data([(name,) for name in series]).cte("given")
+    wanted = select(given.c.series).distinct().cte("wanted")
+    of = schema.entries.alias("of_series").c
+    number = select(extreme(of.number)).where(of.series == wanted.c.series).correlate(wanted).scalar_subquery()
+    return (
+        select(schema.entries)
+        .select_from(wanted)
+        .join(schema.entries, and_(_entry.series == wanted.c.series, _entry.number == number))
+    )
 
 
 _HEAD: Final = Query(select(schema.head))
@@ -79,8 +82,8 @@ _FROZEN: Final = ListQuery(
     ),
     0,
 )
-_NEWEST: Final = ListQuery(lambda series: _outermost(series, func.max(_entry.number)), "")
-_OLDEST: Final = ListQuery(lambda series: _outermost(series, func.min(_entry.number)), "")
+_NEWEST: Final = ListQuery(lambda series: _outermost(series, func.max), "")
+_OLDEST: Final = ListQuery(lambda series: _outermost(series, func.min), "")
 _ISSUED: Final = ListQuery(_issued, "")
 _SERIES: Final = Query(_ENTRIES.where(_entry.series == bindparam("series")).order_by(_entry.number))
 _LAST: Final = Query(select(func.max(_entry.number)).where(_entry.series == bindparam("series")))

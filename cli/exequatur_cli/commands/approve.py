@@ -1,0 +1,159 @@
+"""``exequatur approve``: what waits for approvals, and consent to one request after it has been read."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from exequatur_cli.home import Home, now, open_home, unique
+from exequatur_cli.issuing import RequestId, logged_request
+from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
+from exequatur_cli.output import Output
+from exequatur_cli.timing import DURATION
+from exequatur_issuer.approvals import sign_approval, usable
+from exequatur_issuer.display import describe, escape
+from exequatur_issuer.replay import opened
+from exequatur_verifier import statement
+from exequatur_verifier.errors import ExequaturError
+from exequatur_verifier.records import Decision, Kind, Request
+from exequatur_verifier.statement import Statement
+
+
+class Pending(NamedTuple):
+    """A request that waits, the decision that says so, and the approvals that stand by now."""
+
+    request: Statement
+    decision: Statement
+    approvals: tuple[Statement, ...]
+
+
+@click.command("approve")
+@click.argument("request_id", type=RequestId(), required=False, metavar="[REQUEST]")
+@click.option("--scope", type=click.Choice(["once", "uses", "until"]), default="once", show_default=True)
+@click.option("--uses", type=click.IntRange(1), help="For so many executions, with --scope uses.")
+@click.option("--ttl", type=DURATION, default="10m", show_default=True, help="How long the approval holds.")
+@click.option("--key", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Another approver's key.")
+@click.option("--iss", help="The name that key is enrolled under.")
+@click.option("--yes", is_flag=True, help="Sign without asking; what is signed is shown all the same.")
+@click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@with_home
+@click.pass_context
+def command(
+    ctx: click.Context,
+    request_id: bytes | None,
+    scope: str,
+    uses: int | None,
+    ttl: int,
+    key: Path | None,
+    iss: str | None,
+    yes: bool,
+    passphrase_file: Path | None,
+) -> int:
+    """Show exactly what a REQUEST asks for, and sign consent to it; without one, list what waits.
+
+    An approval names the request and the digest of its action, and is good for nothing else. Who asked, and the
+    authority that decides, cannot approve; the authority and every runtime check that again.
+    """
+    output = output_of(ctx)
+    if (key is None) != (iss is None) or (scope == "uses") != (uses is not None):
+        raise click.UsageError("--key comes with --iss, and --uses with --scope uses")
+    with open_home(home_of(ctx), passphrase_file) as home:
+        if request_id is None:
+            return _list(home, output)
+        request = logged_request(home, request_id)
+        shown = _show(home, output, request)
+        if not yes and not click.confirm("Sign this approval?", err=True):
+            output.result({"approved": False, **shown})
+            output.text("not approved; nothing was signed")
+            return EXIT_DENIED
+        approver = home.settings.approver
+        if iss is None and approver is None:
+            raise Unavailable("this home has no approver; name a key with --key and --iss, and have it enrolled")
+        time = now()
+        try:
+            entry = sign_approval(
+                request,
+                home.signer("approver") if key is None else home.load_key(key),
+                iss=iss or (approver.iss if approver is not None else ""),
+                scope=scope,
+                uses={"once": 1, "until": 0}.get(scope, uses or 1),
+                expires=time + ttl,
+                now=time,
+                unique=unique(),
+            )
+        except ValueError as error:
+            output.text(f"not approved: {error}")
+            return EXIT_DENIED
+        index = home.log.register(entry).leaf_index
+    approval = statement.parse(entry)
+    output.result({"approved": True, "approval": approval.id, "index": index, "expires": time + ttl, **shown})
+    output.text(f"approved until {time + ttl}: entry {index}")
+    output.rows([("approval", approval.id.hex()), ("request", request.id.hex())])
+    return 0
+
+
+def pending(home: Home, time: int) -> list[Pending]:
+    """Return the requests that wait for approvals, the oldest first."""
+    found: list[Pending] = []
+    for request_id, decided in home.journal.undecided().items():
+        decision = statement.parse(decided)
+        record = decision.record
+        if isinstance(record, Decision) and record.outcome == "needs-approval":
+            request = logged_request(home, request_id)
+            entries = home.log.find(sub=request.claims.sub, kind=Kind.APPROVAL, limit=1000)
+            given = usable(request, (statement.parse(entry.statement) for entry in entries), time)
+            found.append(Pending(request, decision, given))
+    return sorted(found, key=lambda item: item.decision.claims.iat)
+
+
+def _list(home: Home, output: Output) -> int:
+    waiting = pending(home, now())
+    output.result(
+        {
+            "pending": [
+                {
+                    "request": item.request.id,
+                    "subject": item.request.claims.sub,
+                    "requester": item.request.claims.iss,
+                    "since": item.decision.claims.iat,
+                    "approvals": [approval.claims.iss for approval in item.approvals],
+                }
+                for item in waiting
+            ]
+        }
+    )
+    if not waiting:
+        output.text("nothing waits for approval")
+    for item in waiting:
+        output.text(item.request.id.hex(), "name")
+        by = ", ".join(approval.claims.iss for approval in item.approvals) or "nobody yet"
+        output.rows([("requester", item.request.claims.iss), ("since", str(item.decision.claims.iat)), ("by", by)])
+    return 0
+
+
+def _show(home: Home, output: Output, request: Statement) -> dict[str, object]:
+    """Show what an approval of a request would be of, recomputed from what its digest binds."""
+    record = request.record
+    assert isinstance(record, Request)
+    try:
+        _, descriptor = opened(request, home.content)
+    except ExequaturError as error:
+        raise Unavailable(
+            f"what {request.id.hex()} asks for cannot be shown, so it cannot be approved: {error}"
+        ) from None
+    lines = describe(descriptor)
+    output.text(f"request {request.id.hex()}", "name")
+    heading = [("requester", escape(request.claims.iss)[0]), ("audience", escape(record.audience)[0])]
+    heading += [("digest", record.action.commitment.hex()), ("claims", escape(repr(dict(record.claims)))[0])]
+    output.rows(heading)
+    output.rows([(line.place, line.text) for line in lines])
+    for line in lines:
+        for warning in line.warnings:
+            output.text(f"  careful: {line.place} {warning}", "deny")
+    return {
+        "request": request.id,
+        "requester": request.claims.iss,
+        "audience": record.audience,
+        "commitment": record.action.commitment,
+        "action": [{"place": line.place, "value": line.text, "warnings": list(line.warnings)} for line in lines],
+    }
