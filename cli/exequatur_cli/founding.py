@@ -23,7 +23,7 @@ from . import settings
 from .files import make_passphrase, write
 from .home import ACTIONS, ROLES, Home, now, unique
 from .runtimes import settle
-from .settings import Role, RuntimeEntry, Settings
+from .settings import Role, RuntimeEntry, Settings, StatusSettings
 
 _KINDS: Final = {
     "authority": (Kind.DECISION, Kind.AUTHORIZATION, Kind.STATUS, Kind.ENFORCEMENT, Kind.ENROLMENT),
@@ -69,6 +69,9 @@ def found(path: Path, *, leeway: int = 60, database: str | None = None) -> Found
         first = _create_log(home, f"exequatur.local/{name}", now())
         _enrol_roles(home, name)
         policy = _publish_first(home, name)
+        lists = home.status_lists()
+        assert lists is not None
+        lists.fresh([lists.first], now())
         runtime = home.settings.runtimes["local"]
         settle(home, path, runtime, leeway)
         return Founded(path, home.log.identity.origin, first, runtime.id, policy)
@@ -118,6 +121,7 @@ def _publish_first(home: Home, name: str) -> bytes:
         Role(names["requester"]),
         {"local": RuntimeEntry(names["runtime"], home.signer("runtime").public_key)},
         Role(names["approver"]),
+        status=StatusSettings(f"urn:exequatur:status:{name}"),
     )
     write(home.path / "authority.toml", settings.format(made).encode())
     folder = home.path / "policy"

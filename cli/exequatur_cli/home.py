@@ -24,7 +24,9 @@ from exequatur_issuer.authorize import Authority
 from exequatur_issuer.content import ContentStore
 from exequatur_issuer.decide import InForce
 from exequatur_issuer.journal import Journal
+from exequatur_issuer.lists import StatusLists
 from exequatur_issuer.publish import load_in_force
+from exequatur_issuer.reports import Reports
 from exequatur_issuer.signers import reference
 from exequatur_issuer.signers.reference import Source
 from exequatur_log import settings as log_settings
@@ -172,10 +174,38 @@ class Home:
         return Authority(
             iss=self.settings.authority.iss,
             signer=self.signer("authority"),
-            log=AuthorityLog(self.log, self.checkpoint),
+            log=self.authority_log,
             content=self.content,
             journal=self.journal,
             policy=self.policy_in_force(now),
+            status=self.status_lists(),
+        )
+
+    @property
+    def authority_log(self) -> AuthorityLog:
+        """The log as the authority asks it."""
+        return AuthorityLog(self.log, self.checkpoint)
+
+    def status_lists(self) -> StatusLists | None:
+        """Return the authority's status lists, or ``None`` if its settings name none."""
+        named = self.settings.status
+        if named is None:
+            return None
+        return StatusLists(
+            base=named.list,
+            iss=self.settings.authority.iss,
+            signer=self.signer("authority"),
+            log=self.authority_log,
+            period=named.period,
+        )
+
+    def reports(self) -> Reports:
+        """Return what the authority reports."""
+        return Reports(
+            iss=self.settings.authority.iss,
+            signer=self.signer("authority"),
+            journal=self.journal,
+            log=self.authority_log,
         )
 
     def gate(self) -> Gate:

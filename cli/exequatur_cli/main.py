@@ -39,6 +39,7 @@ COMMANDS: Final = (
     "lineage",
     "log",
     "policy",
+    "revoke",
     "run",
     "serve",
     "signer",

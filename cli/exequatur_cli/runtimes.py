@@ -101,7 +101,7 @@ k = 1                             # from how many of the logs above
 
 [policy]
 owners = ["{spell("owner")}"]
-{_approvers(home)}"""
+{_approvers(home)}{_status(home)}"""
 
 
 def _approvers(home: Home) -> str:
@@ -116,6 +116,12 @@ iss = "{approver.iss}"
 keys = ["{key}"]
 actions = [{_quoted(ACTIONS)}]
 """
+
+
+def _status(home: Home) -> str:
+    if home.settings.status is None:
+        return ""
+    return f"\n[status]\nrequired = [{_quoted(ACTIONS)}]   # artifacts must name a status list\n"
 
 
 def _quoted(texts: Iterable[str]) -> str:

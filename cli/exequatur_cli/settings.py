@@ -10,6 +10,8 @@
     [approver]    iss                       # not in every home: who approves here
     [runtimes.NAME]   id, key               # the runtimes that artifacts are issued for
     [keys.ROLE]       key, secret_file      # where a role's key is, if not in keys/ROLE.pem (specs/09 §9)
+    [status]      list, period              # status lists: what their names begin with, and how long a version is good
+                                            # (seconds); without it artifacts name none and cannot be revoked
 """
 
 import base64
@@ -46,6 +48,13 @@ class RuntimeEntry(NamedTuple):
     key: PublicKey
 
 
+class StatusSettings(NamedTuple):
+    """What the names of the authority's status lists begin with, and for how many seconds a version is good."""
+
+    list: str
+    period: int = 3600
+
+
 class Settings(NamedTuple):
     """The settings of an authority."""
 
@@ -57,6 +66,7 @@ class Settings(NamedTuple):
     runtimes: Mapping[str, RuntimeEntry]
     approver: Role | None = None
     keys: Mapping[str, Source] = {}
+    status: StatusSettings | None = None
 
 
 def _key(value: Any) -> PublicKey:
@@ -75,6 +85,15 @@ def _keys(value: Any) -> Mapping[str, Source]:
 _SOURCES: Final = shape.mapping(
     record(Source, key=reference.text, secret_file=shape.Optional(shape.text)),
 )
+
+
+def _period(value: Any) -> int:
+    seconds = shape.uint(value)
+    if seconds < 2:
+        raise MalformedError("a version of a status list is good for at least 2 seconds")
+    return seconds
+
+
 _ROLE: Final = record(Role, iss=shape.text)
 _SETTINGS: Final = record(
     Settings,
@@ -86,6 +105,7 @@ _SETTINGS: Final = record(
     runtimes=shape.mapping(record(RuntimeEntry, id=shape.text, key=_key)),
     approver=shape.Optional(_ROLE),
     keys=shape.Optional(_keys),
+    status=shape.Optional(record(StatusSettings, list=shape.urn, period=shape.Optional(_period))),
 )
 
 
@@ -110,6 +130,8 @@ def format(settings: Settings) -> str:
         ),
         *(f"\n[keys.{role}]\n{_spell(source)}" for role, source in settings.keys.items()),
     ]
+    if settings.status is not None:
+        lines.append(f'\n[status]\nlist = "{settings.status.list}"\nperiod = {settings.status.period}')
     return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,7 @@ from .asked import Case
 from .content import ContentStore
 from .decide import InForce, decide
 from .journal import Journal, Signed
-from .revoke import StatusLists
+from .lists import StatusLists
 
 
 class Answer(NamedTuple):

@@ -28,8 +28,8 @@ from .content import ContentStore
 from .decide import InForce, decide, explain
 from .issue import Assembler, Granted, Issued, beside, lists_named
 from .journal import Journal
+from .lists import StatusLists
 from .log import Log, Refusal, Registered, Standing
-from .revoke import StatusLists
 
 __all__ = ["Asked", "Authority", "Issued", "Refused", "RuntimeIdentity"]
 

@@ -17,8 +17,8 @@ from .asked import Case, RuntimeIdentity
 from .beside import Beside, Wanted, is_asked, lists_of, place
 from .bundles import Evidence
 from .journal import Journal
+from .lists import StatusLists
 from .log import Log, Placed
-from .revoke import StatusLists
 
 
 class Issued(NamedTuple):

@@ -12,7 +12,7 @@ from exequatur_verifier import statement
 from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.records import Enforcement, Kind
 from exequatur_verifier.signing import Signer
-from exequatur_verifier.statement import Claims, Statement
+from exequatur_verifier.statement import Claims
 
 from .journal import Journal
 from .log import Log, Refusal
@@ -79,10 +79,11 @@ class Reports:
             raise ReportError(f"the log does not register the report: {refused.code}: {refused.detail}")
         return len(rows)
 
-    def about(self, subject: str) -> list[Statement]:
-        """Return the reports of this key on a subject that stand in the log, the newest first."""
+    def about(self, subject: str) -> list[Enforcement]:
+        """Return the last reports of this key on a subject that stand in the log, the newest first."""
         found = self._log.newest(Kind.ENFORCEMENT, subject=subject, key_id=self._key, most=1000)
-        return [statement.parse(placed.statement) for placed in found]
+        records = (statement.parse(placed.statement).record for placed in found)
+        return [record for record in records if isinstance(record, Enforcement)]
 
     def _logged(self) -> _Last:
         """Return the last report of the chain in the log: this journal knows of none, and may have replaced another."""

@@ -39,13 +39,12 @@ class Names(NamedTuple):
     epochs: frozenset[Epoch] = frozenset()
 
     def with_(self, other: "Names") -> "Names":
-        """Return these and the other names; of the epochs of one set the highest covers the lower ones."""
-        highest = {epoch.set: epoch for epoch in sorted(self.epochs | other.epochs)}
+        """Return these and the other names."""
         return Names(
             self.subjects | other.subjects,
             self.policies | other.policies,
             self.keys | other.keys,
-            frozenset(highest.values()),
+            self.epochs | other.epochs,
         )
 
     def without(self, other: "Names") -> "Names":
@@ -71,6 +70,8 @@ def assign(base: str, leaf_index: int) -> StatusEntry:
 
     ``base`` is what the names of all lists of the authority begin with.
     """
+    if leaf_index < 0:
+        raise ValueError("only what stands in a log has an index in a status list")
     number, idx = divmod(leaf_index, SIZE)
     return StatusEntry(name_of(base, number), idx)
 
@@ -110,10 +111,8 @@ def unpack(packed: bytes, bits: int = BITS) -> dict[int, int]:
     return found
 
 
-def read(version: Statement | None) -> Listed | None:
-    """Return what a status record says, ``None`` for none; raise ``MalformedError``."""
-    if version is None:
-        return None
+def read(version: Statement) -> Listed:
+    """Return what a status record says; raise ``MalformedError``."""
     record = record_of(version)
     names = Names(
         frozenset(record.subjects), frozenset(record.policies), frozenset(record.keys), frozenset(record.epochs)

@@ -59,7 +59,7 @@ def test_sound_home_is_ok(exq: Exq, busy: Path) -> None:
     assert report["complete"]
     assert report["entries"] == {
         "authorization": 2, "decision": 3, "enforcement": 1, "enrolment": 5, "outcome": 2, "policy": 1, "request": 3,
-        "verification": 2,
+        "status": 1, "verification": 2,
     }  # fmt: skip
     assert report["decisions"] == {"total": 3, "equal": 3}
     assert report["size"] == sum(report["entries"].values())

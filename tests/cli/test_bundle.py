@@ -20,7 +20,10 @@ def bundle(exq: Exq, home: Path) -> Path:
 def test_show_describes_without_verifying(exq: Exq, home: Path, bundle: Path) -> None:
     shown = exq("bundle", "show", bundle, "--json")
     assert shown.status == 0
-    assert set(shown.json) == {"artifact", "receipts", "terms", "policy", "checkpoints", "proofs"}
+    beside = {"policy", "request", "approvals", "parents", "status"}
+    assert set(shown.json) == {"artifact", "receipts", "terms", "checkpoints", "proofs"} | beside
+    assert [one["record"]["version"] for one in shown.json["status"]] == [1]
+    assert "version 1 of urn:exequatur:status:" in exq("bundle", "show", bundle).out
     verdict = exq("verify", bundle, "--home", home, "--json", "--", *COMMAND)
     assert shown.json["artifact"]["id"] == verdict.json["record"]
     assert "Nothing here is verified" in exq("bundle", "show", bundle).out

@@ -109,17 +109,13 @@ def join(ctx: click.Context, directory: Path, file: Path) -> None:
 @with_home
 @click.pass_context
 def refresh(ctx: click.Context, file: Path, target: Path | None) -> None:
-    """Renew a bundle's proof: the same artifact, under the log's current head."""
+    """Renew a bundle's proof: the same artifact under the log's current head, with the newest status lists."""
+    from exequatur_cli import freshening
     from exequatur_cli.home import open_home
-    from exequatur_cli.wiring import AuthorityLog
-    from exequatur_issuer import bundles
 
     data = file.read_bytes()
-    artifact, _ = statement.parse_transparent(bundle.decode(data).artifact)
     with open_home(home_of(ctx)) as home:
-        log = AuthorityLog(home.log, home.checkpoint)
-        # What was issued to that runtime since has moved its memory on.
-        data = bundles.refresh(data, log, home.journal.heads(log.origin, artifact.claims.aud or ""))
+        data = freshening.refresh(home, data)
     (target or file).write_bytes(data)
     output = output_of(ctx)
     output.result({"file": str(target or file), "bytes": len(data)})
