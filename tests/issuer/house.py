@@ -52,6 +52,8 @@ class House:
     ) -> None:
         self.log = log
         self.folder = folder
+        # What the authority is given beside its stores: ``approvers``, ``modes``.
+        self.settings: dict[str, Any] = {}
         self.content = ContentStore(folder / "content")
         self.journal = Journal(folder / "journal.db")
         self.numbers = itertools.count(1)
@@ -77,10 +79,10 @@ class House:
         self.policies.append(statement.parse(data))
         return publish.load_in_force(self.policies, self.content, SET, NOW)
 
-    def open(self, signer: Signer | None = None, policy: InForce | None = None, **more: Any) -> Authority:
+    def open(self, signer: Signer | None = None, policy: InForce | None = None) -> Authority:
         """Return an authority over the same stores, as another process would."""
         return Authority(
-            **more,
+            **self.settings,
             iss=AUTHORITY,
             signer=signer or world.signer("authority"),
             log=self.log,
