@@ -32,6 +32,7 @@ LETTERS = {
     "09-authority.md": "A",
     "10-service.md": "S",
     "11-witness.md": "W",
+    "12-authority-service.md": "H",
 }
 ID = re.compile(r"\*\*([A-Z]-\d\d)\*\*")
 PAGES = sorted(SPECS.glob("[0-9][0-9]-*.md"))
@@ -62,7 +63,7 @@ def citations() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("*.py"):
         if path != Path(__file__):
-            for rule in re.findall(r"\b[RCLBVTGASW]-\d\d\b", path.read_text()):
+            for rule in re.findall(r"\b[RCLBVTGASWH]-\d\d\b", path.read_text()):
                 found.setdefault(rule, set()).add(path.name)
     return found
 
@@ -99,7 +100,7 @@ def test_tests_cite_no_rule_that_is_not_there() -> None:
 
 def test_pages_refer_to_rules_that_are_there() -> None:
     for page in DOCUMENTS:
-        assert set(re.findall(r"\b[RCLBVTGASW]-\d\d\b", page.read_text())) <= set(RULES), page.name
+        assert set(re.findall(r"\b[RCLBVTGASWH]-\d\d\b", page.read_text())) <= set(RULES), page.name
 
 
 def test_predecessors_are_those_of_the_kernel() -> None:

@@ -11,7 +11,7 @@ state.db        the runtime's memory and spool     journal.db       what the aut
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +36,7 @@ from exequatur_log.publish.preparation import check_directory, checkpoint_of
 from exequatur_log.settings import Settings as LogSettings
 from exequatur_log.storage.place import Place
 from exequatur_verifier import statement
-from exequatur_verifier.keys import Algorithm
+from exequatur_verifier.keys import Algorithm, PublicKey
 from exequatur_verifier.records import Kind
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Statement
@@ -54,6 +54,26 @@ ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "re
 
 class HomeMissingError(FileNotFoundError):
     """There is no home where one was looked for."""
+
+
+class _Deferred:
+    """A signer that is loaded, which takes a while, only when something is to be signed."""
+
+    def __init__(self, load: Callable[[], Signer]) -> None:
+        self._load = load
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return self._load()
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that its signatures are checked with."""
+        return self._signer.public_key
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature over ``message``."""
+        return self._signer.sign(message)
 
 
 class Home:
@@ -107,16 +127,24 @@ class Home:
 
     def signer(self, role: str) -> Signer:
         """Return the signer of a role; raise ``KeyFileError``, or what ``reference.open_signer`` raises."""
-        source = self.sources.get(role)
+        source, path = self.sources.get(role), self.path / "keys" / f"{role}.pem"
         if source is None:
-            return self.load_key(self.path / "keys" / f"{role}.pem")
+            if not path.exists():
+                raise signer.KeyFileError(
+                    f"there is no {path}; `exequatur keys list` says which key of {role} there is"
+                )
+            return self.load_key(path)
         if role not in self._signers:
-            self._signers[role] = reference.open_signer(source, self.path, self._passphrase)
+            self._signers[role] = self.open_key(source)
         return self._signers[role]
 
     def load_key(self, path: Path) -> Signer:
         """Return the signer of another key file under the home's passphrase; raise ``KeyFileError``."""
         return signer.load_key(path, self._passphrase)
+
+    def open_key(self, source: Source) -> Signer:
+        """Return the signer of a key that is anywhere; raise what ``reference.open_signer`` raises."""
+        return reference.open_signer(source, self.path, self._passphrase)
 
     def copy_key(self, role: str, target: Path, passphrase: bytes) -> None:
         """Write a role's key file to another, under another passphrase; raise ``KeyFileError``."""
@@ -194,7 +222,7 @@ class Home:
         return StatusLists(
             base=named.list,
             iss=self.settings.authority.iss,
-            signer=self.signer("authority"),
+            signer=_Deferred(lambda: self.signer("authority")),
             log=self.authority_log,
             period=named.period,
         )

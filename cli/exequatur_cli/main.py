@@ -36,6 +36,7 @@ COMMANDS: Final = (
     "doctor",
     "enrol",
     "init",
+    "keys",
     "lineage",
     "log",
     "policy",
@@ -43,6 +44,7 @@ COMMANDS: Final = (
     "run",
     "serve",
     "signer",
+    "tools",
     "verify",
     "witness",
 )

@@ -101,33 +101,34 @@ def place(log: Log, head: Head, wanted: Sequence[Wanted], known: Mapping[bytes, 
     return [_placed(one, elements) for one in wanted]
 
 
-def moved(log: Log, head: Head, old: Bundle, status: Mapping[str, Placed]) -> Elements:
-    """Return the elements of a bundle at another head of ``log``, with these status lists where a newer one stands.
+def moved(log: Log, head: Head, old: Bundle, status: Mapping[str, Placed]) -> tuple[Element | None, Elements]:
+    """Return the policy and the elements of a bundle at another head of ``log``, with ``status`` for its lists.
 
     Positions in other logs stay. Raises ``MalformedError`` for an element that has no position in this one.
     """
-    beside = [old.request, *old.approvals]
+    beside = [old.policy, old.request, *old.approvals]
     for parent in old.parents:
         beside += [parent.authorization, parent.request]
-    lists = dict(status)
-    kept = [element for element in old.status if _list_of(element) not in lists]
+    kept = [element for element in old.status if _list_of(element) not in status]
     present = [element for element in (*beside, *kept) if element is not None]
     indices = {element.statement: _index(log, element) for element in present}
-    indices |= {placed.statement: placed.leaf_index for placed in lists.values()}
+    indices |= {placed.statement: placed.leaf_index for placed in status.values()}
     at_head = _elements(log, head, indices)
 
-    def move(element: Element) -> Element:
+    def move(element: Element | None) -> Element | None:
+        return None if element is None else move_one(element)
+
+    def move_one(element: Element) -> Element:
         return Element(element.statement, {**element.positions, **at_head[element.statement].positions})
 
     def above(parent: Parent) -> Parent:
-        request = None if parent.request is None else move(parent.request)
-        return parent._replace(authorization=move(parent.authorization), request=request)
+        return parent._replace(authorization=move_one(parent.authorization), request=move(parent.request))
 
-    return Elements(
-        None if old.request is None else move(old.request),
-        tuple(move(element) for element in old.approvals),
+    return move(old.policy), Elements(
+        move(old.request),
+        tuple(move_one(element) for element in old.approvals),
         tuple(above(parent) for parent in old.parents),
-        (*(move(element) for element in kept), *(at_head[placed.statement] for placed in lists.values())),
+        (*(move_one(element) for element in kept), *(at_head[placed.statement] for placed in status.values())),
     )
 
 

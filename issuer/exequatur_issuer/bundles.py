@@ -38,7 +38,7 @@ __all__ = [
 class Evidence(NamedTuple):
     """What one head of one log says of what a bundle holds; the same for all artifacts of that head and runtime."""
 
-    policy: Element
+    policy: Element | None
     checkpoint: bytes | None
     proofs: tuple[Stapled, ...]
     endorsements: tuple[Placed, ...] = ()
@@ -50,21 +50,26 @@ def head_of(artifact: Statement, presented: bytes) -> Head:
     return Head(parsed.origin, parsed.inclusion.size, receipt.root(parsed, artifact.leaf))
 
 
-def gather(log: Log, head: Head, policy: Placed, remembered: Iterable[Head], *, now: int) -> Evidence:
+def gather(log: Log, head: Head, policy: Placed | None, remembered: Iterable[Head], *, now: int) -> Evidence:
     """Return the evidence for a head of ``log``.
 
     ``policy`` is the artifact's policy, whose endorsements that have not expired at ``now`` are found in the log;
+    ``None`` leaves it out, for a runtime that accepts it by its id.
     ``remembered`` are older heads that the runtime may hold, of which those of this log and of smaller size are
     stapled, the largest 64 at most. Raises ``NotProvenError`` when one of them is not continued by this head:
     then the log has two histories, and nothing that rests on it may be given out.
     """
-    (path,) = log.inclusion_paths([policy.leaf_index], head.size)
-    element = Element(policy.statement, {log.origin: Position(policy.leaf_index, tuple(path))})
+    element: Element | None = None
+    endorsements: tuple[Placed, ...] = ()
+    if policy is not None:
+        (path,) = log.inclusion_paths([policy.leaf_index], head.size)
+        element = Element(policy.statement, {log.origin: Position(policy.leaf_index, tuple(path))})
+        endorsements = besides.endorsements(log, policy, now)
     older = {known for known in remembered if known.origin == log.origin and 0 < known.size < head.size}
     known = sorted(older, key=lambda item: item.size)[-MAX_PROOFS:]
     paths = log.consistency_paths([item.size for item in known], head.size)
     proofs = tuple(_staple(item, head, tuple(path)) for item, path in zip(known, paths, strict=True))
-    return Evidence(element, log.checkpoint(head.size), proofs, besides.endorsements(log, policy, now))
+    return Evidence(element, log.checkpoint(head.size), proofs, endorsements)
 
 
 def current(log: Log, presented: bytes, status: Iterable[Placed]) -> bytes:
@@ -106,8 +111,6 @@ def refresh(data: bytes, log: Log, remembered: Iterable[Head] = ()) -> bytes:
     """
     old = bundle.decode(data)
     artifact, receipts = statement.parse_transparent(old.artifact)
-    if old.policy is None:
-        raise MalformedError("a bundle without its policy is not refreshed; ask the authority for one")
     parsed = [receipt.parse(item) for item in receipts]
     places = [place for place, item in enumerate(parsed) if item.origin == log.origin]
     if len(places) != 1:
@@ -120,17 +123,13 @@ def refresh(data: bytes, log: Log, remembered: Iterable[Head] = ()) -> bytes:
     known = [Head(item.origin, item.size, item.root) for item in old.proofs]
     if former.size == head.size and former.root != head.root:
         raise NotProvenError(f"{log.origin} has another root for {head.size} leaves than the bundle shows")
-    position = old.policy.positions.get(log.origin)
-    if position is None:
-        raise MalformedError(f"the bundle does not say where its policy stands in {log.origin}")
-    policy = Placed(old.policy.statement, position.leaf_index)
-    new = gather(log, head, policy, [*known, former, *remembered], now=receipt.parse(fresh).iat)
-    elements = besides.moved(log, head, old, status)
+    new = gather(log, head, None, [*known, former, *remembered], now=receipt.parse(fresh).iat)
+    policy, elements = besides.moved(log, head, old, status)
     others = [item for item in old.checkpoints if _origin(item) != log.origin]
     return bundle.encode(
         old._replace(
             artifact=statement.attach(artifact.entry, (*receipts[:place], fresh, *receipts[place + 1 :])),
-            policy=Element(old.policy.statement, {**old.policy.positions, **new.policy.positions}),
+            policy=policy,
             checkpoints=(*others, *(() if new.checkpoint is None else (new.checkpoint,))),
             proofs=(*(item for item in old.proofs if item.origin != log.origin), *new.proofs),
             **elements._asdict(),

@@ -24,6 +24,7 @@ _TOKEN: Final = re.compile(r'"(?:\\.|[^"\\])*"|//[^\r\n]*|;', re.DOTALL)
 _BLANK: Final = re.compile(r"(?:\s|//[^\r\n]*)*")
 _POSITION: Final = re.compile(r"policy[0-9]+")
 _ENTITY_TYPE: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
+_ENUMERATION: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)\s+enum\b", re.MULTILINE)
 _ENTITY_FIELDS: Final = frozenset({"uid", "attrs", "parents", "tags"})
 # Ill-typed on purpose. Cedar types a conjunction from the left and stops where the left is known to be false;
 # so a policy that still validates with this condition added is one that can never apply.
@@ -73,6 +74,7 @@ class CedarEngine:
         _refuse_idle(statements, self._schema)
         self._entities = _parse_entities(check_text(ENTITIES, policy_set.entities), self._schema)
         self.entity_types = frozenset(_ENTITY_TYPE.findall(str(self._schema)))
+        self.enumerations = frozenset(_ENUMERATION.findall(str(self._schema)))
 
     @property
     def policies(self) -> tuple[Policy, ...]:

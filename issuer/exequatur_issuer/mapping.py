@@ -1,9 +1,9 @@
 """From an action descriptor to a policy query, by declared rules and without loss (specs/09 §3).
 
-What an agent says is data and never becomes an entity: the escapes of Cedar's JSON are refused at any depth,
-and so is what Cedar would read as an entity without an escape. Values are booleans, integers within 64 signed
-bits, text in NFC, lists and mappings; ``null`` is absence; a fraction is a Cedar decimal where the policy set
-declares one. Everything else is a ``MappingError``, which denies with ``POLICY_ERROR``. Digests are taken
+What an agent says is data: the escapes of Cedar's JSON are refused at any depth, and so is what Cedar would read as an
+entity without an escape. Values are booleans, integers within 64 signed bits, text in NFC, lists and mappings; ``null``
+is absence. Where the policy set declares it, a number is a Cedar decimal, a text one of the names of an enumeration,
+and any value its digest. Everything else is a ``MappingError``, which denies with ``POLICY_ERROR``. Digests are taken
 over the descriptor, never over what this makes of it.
 
     process.exec   Requester::iss  Action::"process.exec"  Executable::path
@@ -20,6 +20,7 @@ thumbprint of the key that it is to be bound to, and ``constraints`` are lines o
 (``grants.lines``).
 """
 
+import hashlib
 import math
 import shlex
 import unicodedata
@@ -28,6 +29,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
+from exequatur_verifier import cbor
 from exequatur_verifier.errors import ExequaturError, MalformedError
 
 from . import grants
@@ -71,7 +73,7 @@ def build_query(
     """
     kind = descriptor["type"]
     name = _text(descriptor["name"], "name")
-    plain = _Types(entity_types, frozenset())
+    plain = _Types(entity_types, _NO_RULES)
     context: dict[str, object]
     if kind == PROCESS_EXEC:
         action, resource = PROCESS_EXEC, Entity("Executable", name)
@@ -82,7 +84,7 @@ def build_query(
         declared = rules.get(action, _NO_RULES)
         refuse_reserved(descriptor["args"])
         arguments = _with_counts(descriptor["args"], declared.counts)
-        context = {"args": _Types(entity_types, declared.decimals).value(arguments, "", 1)}
+        context = {"args": _Types(entity_types, declared).value(arguments, "", 1)}
     elif kind == GRANT:
         action, resource = GRANT, Entity("Grant", name)
         context = {key: plain.value(value, key, 1) for key, value in _grant_fields(descriptor).items()}
@@ -158,21 +160,26 @@ def _has_prefix(item: object, count: Count) -> bool:
 
 
 class _Types(NamedTuple):
-    """What decides the type of a value: the names of entity types, and the paths declared as decimals."""
+    """What decides the type of a value: the names of entity types, and the paths that are declared."""
 
     entity_types: frozenset[str]
-    decimals: frozenset[str]
+    rules: ActionRules
 
     def value(self, value: object, path: str, depth: int) -> object:
         """Return ``value`` as the engine reads it. Raises ``MappingError``, naming the path."""
         if depth > _MAX_DEPTH:
             raise MappingError(f"{path} is nested deeper than {_MAX_DEPTH} levels")
+        if path in self.rules.opaque:
+            return _digest(value, path)
         if isinstance(value, Mapping):
             return self._record(value, path, depth)
         if isinstance(value, list | tuple):
             return [self.value(item, path, depth + 1) for item in value]
-        if path in self.decimals:
+        if path in self.rules.decimals:
             return _decimal(value, path)
+        if path in self.rules.enums:
+            # Only enumerated types can be declared, so which entities there are is the schema's to say.
+            return {"__entity": {"type": self.rules.enums[path], "id": _text(value, path)}}
         if isinstance(value, bool):
             return value
         if isinstance(value, int):
@@ -231,3 +238,12 @@ def _decimal(value: object, path: str) -> dict[str, object]:
     digits = f"{abs(int(scaled)):05d}"
     sign = "-" if scaled < 0 else ""
     return {"__extn": {"fn": "decimal", "arg": f"{sign}{digits[:-4]}.{digits[-4:]}"}}
+
+
+def _digest(value: object, path: str) -> str:
+    """Return what policies see of an opaque value: its digest, which has one spelling."""
+    try:
+        encoded = cbor.encode(value, floats=True)
+    except (ValueError, UnicodeEncodeError) as error:
+        raise MappingError(f"{path} has no deterministic encoding: {error}") from None
+    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"

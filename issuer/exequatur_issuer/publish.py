@@ -24,7 +24,7 @@ from .decide import InForce
 from .epochs import in_force
 from .obligations import ObligationError
 from .policyset import PolicySet, PolicySetError
-from .rules import Rules, parse_rules
+from .rules import Rules, check_enums, parse_rules
 
 # A decision lists its determining policies, and a list in a record holds no more.
 _MOST_POLICIES: Final = 1024
@@ -45,7 +45,9 @@ def load_set(policy_set: PolicySet) -> tuple[CedarEngine, Rules]:
         raise PolicySetError("sources", 0, str(error)) from None
     if len(engine.policies) > _MOST_POLICIES:
         raise PolicySetError("sources", 0, f"more than {_MOST_POLICIES} policies")
-    return engine, parse_rules(policy_set.mapping)
+    rules = parse_rules(policy_set.mapping)
+    check_enums(rules, engine.enumerations)
+    return engine, rules
 
 
 def publish(

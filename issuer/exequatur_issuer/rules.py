@@ -1,10 +1,13 @@
 """The declared part of the mapping from arguments to typed context: ``mapping.toml`` (specs/09 §3).
 
 Cedar has no lengths and no fractions beyond four places, and its sets forget how often and in which order
-something came. So a policy set declares, by action, what to count and what is a decimal:
+something came. So a policy set declares, by action, what to count and what is a decimal, which texts are names of an
+enumeration, and what is shown by its digest only:
 
     [actions.book_reservation]
     decimal = ["payments.amount"]                # fractions here become Cedar decimals; whole numbers too
+    enum = { "cabin" = "Cabin" }                 # the entity of that enumerated type
+    opaque = ["extras"]                          # a text with the digest of whatever stands there
     counts = [
       { of = "passengers" },                     # adds passengers_count
       { of = "payments", field = "id", prefix = "gift_", count = "gift_count" },
@@ -43,6 +46,8 @@ class ActionRules(NamedTuple):
 
     counts: tuple[Count, ...] = ()
     decimals: frozenset[str] = frozenset()
+    enums: Mapping[str, str] = MappingProxyType({})
+    opaque: frozenset[str] = frozenset()
 
 
 Rules = Mapping[str, ActionRules]
@@ -62,16 +67,30 @@ def parse_rules(content: bytes) -> Rules:
     return MappingProxyType(rules)
 
 
+def check_enums(rules: Rules, enumerations: frozenset[str]) -> None:
+    """Raise ``PolicySetError`` if a declared enumeration is none of the schema's: any text would be its entity."""
+    for action, declared in rules.items():
+        for path, type in declared.enums.items():
+            if type not in enumerations:
+                _refuse(f"actions.{action}.enum: {path} has the type {type}, which the schema does not enumerate")
+
+
 def _action_rules(place: str, value: object) -> ActionRules:
     table = _table(value, place)
-    if not table.keys() <= {"counts", "decimal"}:
-        _refuse(f"{place} has `counts` and `decimal` and nothing else")
+    if not table.keys() <= {"counts", "decimal", "enum", "opaque"}:
+        _refuse(f"{place} has `counts`, `decimal`, `enum` and `opaque` and nothing else")
     counts = tuple(_count(f"{place}.counts", item) for item in _list(table, "counts", place))
     names = [count.name for count in counts]
     if len(names) != len(set(names)):
         _refuse(f"{place}.counts adds one field twice")
     decimals = frozenset(_text(item, f"{place}.decimal") for item in _list(table, "decimal", place))
-    return ActionRules(counts, decimals)
+    enums = {
+        path: _text(type, f"{place}.enum") for path, type in _table(table.get("enum", {}), f"{place}.enum").items()
+    }
+    opaque = frozenset(_text(item, f"{place}.opaque") for item in _list(table, "opaque", place))
+    if decimals & enums.keys() or decimals & opaque or opaque & enums.keys():
+        _refuse(f"{place} declares one path twice")
+    return ActionRules(counts, decimals, MappingProxyType(enums), opaque)
 
 
 def _count(place: str, value: object) -> Count:

@@ -11,7 +11,19 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import airline, auditing, capacity, peers, proofs, registration, serving, startup, table, verification
+from tests.bench import (
+    airline,
+    auditing,
+    capacity,
+    peers,
+    proofs,
+    registration,
+    revoking,
+    serving,
+    startup,
+    table,
+    verification,
+)
 from tests.bench.table import Row
 from tests.data import ROOT
 
@@ -24,6 +36,7 @@ SUBJECTS: dict[str, Callable[..., list[Row]]] = {
     "start": startup.measure,
     "audit": auditing.measure,
     "airline": airline.measure,
+    "revoke": revoking.measure,
     "prove": proofs.measure,
 }
 

@@ -145,7 +145,7 @@ def test_a_policy_that_is_published_meanwhile_is_followed(exq: Exq, home: Path, 
 
 
 def test_a_runtime_that_is_enrolled_meanwhile_is_known(exq: Exq, home: Path, process: subprocess.Popen[str]) -> None:
-    """H-06"""
+    """H-02"""
     url = url_of(process)
     assert post(url, "/authorize", requested(home)).status_code == 200
     assert exq("enrol", "other", Path("elsewhere").absolute(), "--home", home).status == 0
@@ -158,7 +158,7 @@ def test_a_runtime_that_is_enrolled_meanwhile_is_known(exq: Exq, home: Path, pro
 
 
 def test_agents_of_the_settings_are_answered_by_authzen(exq: Exq, home: Path) -> None:
-    """H-15 H-17"""
+    """H-16 H-18"""
     with enter(home) as opened:
         requester = opened.settings.requester.iss
     (home / "service.toml").write_text(
@@ -230,3 +230,37 @@ def test_settings_of_the_service_that_are_none_stop_it(exq: Exq, home: Path, tex
     called = exq("serve", "--home", home)
     assert called.status == 65
     assert "service.toml" in called.err
+
+
+def test_another_home_asks_over_http(exq: Exq, home: Path, process: subprocess.Popen[str]) -> None:
+    """H-03 H-04: the bundle that is fetched is good in the runtime's own home."""
+    url = url_of(process)
+    command = ("authorize", "--home", home, "-o", "fetched.exq", "--url", url, "--json")
+    fetched = exq(*command, "--", "true").json
+    assert fetched["issued"]
+    assert exq("verify", "fetched.exq", "--home", home, "--", "true").status == 0
+    assert exq("run", "--home", home, "--bundle", "fetched.exq", "--", "true").status == 0
+    denied = exq(*command, "--", "shred", "--version")
+    assert denied.status == 77
+    assert (denied.json["code"], denied.json["decision"] is None) == ("POLICY_FORBID", False)
+    assert denied.json["explanation"][0].startswith("forbid forbid-shred")
+    assert httpx2.get(f"{url}/entries/{denied.json['decision']}").status_code == 200
+    # A user who is named has to be proven, and nobody is known here.
+    unproven = exq(*command, "--user", "alice", "--", "true")
+    assert (unproven.status, unproven.json["code"]) == (77, "SUBJECT_UNPROVEN")
+    Path("token").write_text("an-api-key-of-nobody\n")
+    unknown = exq(*command, "--user", "alice", "--token-file", "token", "--", "true")
+    assert unknown.json["code"] == "CREDENTIAL_INVALID"
+    assert exq("authorize", "--home", home, "-o", "x.exq", "--token-file", "token", "--", "true").status == 2
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:x", "nothing", "http://[::1"])
+def test_an_authority_that_is_away_is_unavailable(exq: Exq, home: Path, url: str) -> None:
+    assert exq("authorize", "--home", home, "-o", "x.exq", "--url", url, "--", "true").status == 69
+    assert not Path("x.exq").exists()
+
+
+def test_an_answer_that_is_none_is_unavailable(exq: Exq, home: Path, process: subprocess.Popen[str]) -> None:
+    # The log's own answer below a path that is neither's.
+    url = url_of(process) + "/entries"
+    assert exq("authorize", "--home", home, "-o", "x.exq", "--url", url, "--", "true").status == 69

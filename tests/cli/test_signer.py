@@ -220,10 +220,10 @@ def test_an_interrupted_take_is_finished_by_the_next(
         real(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(signing, act, interrupted)
-    with open_home(home) as opened, pytest.raises(KeyboardInterrupt):
-        signing.hand_over(opened, tmp_path / "vault", ROLES, str(tmp_path / "sock"))
-    monkeypatch.undo()
+    with monkeypatch.context() as patched, open_home(home) as opened:
+        patched.setattr(signing, act, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            signing.hand_over(opened, tmp_path / "vault", ROLES, str(tmp_path / "sock"))
     if act != "sync":
         assert exq("run", "--home", home, "--", "true").status == 0
     take = ("signer", "take", tmp_path / "vault", *ROLES, "--socket", tmp_path / "sock", "--home", home)

@@ -11,8 +11,10 @@ from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.engine import Answer
 from exequatur_issuer.rules import parse_rules
 from exequatur_verifier.action import parse_json_arguments
+from tests.airline import table
 from tests.airline.corpus import CHANGES, DESK, POLICY, Call, calls
 from tests.data import requires_data
+from tests.support import tables
 
 NOW = 1_715_803_200  # 2024-05-15 15:00 EST, the day on which the prose is set.
 CONFIRMED = {"confirmed": True}
@@ -121,6 +123,14 @@ def test_confirmed_calls_are_decided_by_the_table_and_every_denial_is_explained(
             explained[call.tool, " ".join(policy.annotations["doc"] for policy in answer.determining)] += 1
     assert {tool: tuple(row) for tool, row in table.items()} == TABLE
     assert explained == EXPLAINED
+
+
+@requires_data
+def test_decisions_are_published_as_they_come_out() -> None:
+    asked = list(table.ask())
+    assert tables.differences(table.PAGE, table.make(asked)) == []
+    # Every denial has a sentence: the policy's own, and no code in its place.
+    assert all(why.endswith(".") and " " in why for one in asked if not one.answer.allowed for why in one.why)
 
 
 @requires_data

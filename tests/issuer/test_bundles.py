@@ -5,17 +5,23 @@ from typing import Any
 
 import pytest
 
-from exequatur_issuer import bundles
+from exequatur_issuer import beside, bundles, status
 from exequatur_issuer.authorize import Issued, RuntimeIdentity
-from exequatur_verifier import bundle, checkpoint, note, receipt, statement
-from exequatur_verifier.bundle import Bundle
+from exequatur_issuer.beside import Beside, ParentParts
+from exequatur_issuer.log import Placed
+from exequatur_issuer.status import Names
+from exequatur_verifier import bundle, checkpoint, note, receipt, statement, trust_file
+from exequatur_verifier.bundle import Bundle, Element
 from exequatur_verifier.errors import MalformedError, NotProvenError
 from exequatur_verifier.memory import Clock, Memory
-from exequatur_verifier.records import Head
+from exequatur_verifier.records import Approval, Head, Kind, Link
+from exequatur_verifier.statement import Claims
 from exequatur_verifier.verdict import Code, Verdict
+from exequatur_verifier.verify import verify
 from tests.issuer.house import NOW, RUNTIME, House
 from tests.issuer.ledger import MemoryLog
-from tests.support import world
+from tests.support import governed, world
+from tests.support.governed import Consent, Grant
 
 OTHER = RuntimeIdentity("urn:exequatur:runtime:other", world.signer("other").public_key.encoded)
 
@@ -204,11 +210,10 @@ def broken(parts: Bundle, log: MemoryLog) -> list[tuple[str, Bundle]]:
     assert parts.policy is not None
     foreign = parts.policy._replace(positions={"another": parts.policy.positions[log.origin]})
     return [
-        ("without its policy", parts._replace(policy=None)),
         ("an element of it stands", parts._replace(request=foreign)),
         ("0 receipts", parts._replace(artifact=statement.attach(artifact.entry, ()))),
         ("2 receipts", parts._replace(artifact=statement.attach(artifact.entry, receipts * 2))),
-        ("its policy stands", parts._replace(policy=foreign)),
+        ("an element of it stands", parts._replace(policy=foreign)),
     ]
 
 
@@ -232,6 +237,175 @@ def test_a_bundle_of_another_history_is_not_refreshed(house: House) -> None:
     log.tree.append(last)
     with pytest.raises(NotProvenError, match="does not continue"):
         bundles.refresh(issued.bundle, log)
+
+
+# What stands beside the artifact.
+
+
+def governed_bundle() -> governed.Made:
+    """Return a bundle with every element: grants, a list, approvals of the action, a grant and the policy."""
+    return governed.build(
+        consents=[Consent()],
+        owners=[Consent("second owner")],
+        grants=[Grant("first", consents=[Consent()]), Grant("agent")],
+        status={},
+        asked={"audience": world.RUNTIME},
+    )
+
+
+def log_of(made: governed.Made) -> MemoryLog:
+    """Return the log of a governed bundle, as an authority asks it."""
+    log = MemoryLog()
+    log.tree = made.log
+    log.ids = {statement.parse(entry).id: index for index, entry in enumerate(made.log.entries) if index >= 3}
+    return log
+
+
+def verdict_on(made: governed.Made, data: bytes) -> Verdict:
+    trust = trust_file.parse(governed.trust(made.log, policy="threshold = 1").encode())
+    return verify(data, world.COMMAND, world.FACTS, trust, None, (), Clock(NOW))
+
+
+def test_the_elements_of_an_artifact_are_placed_at_its_head() -> None:
+    # B-13
+    made = governed_bundle()
+    log, parts = log_of(made), made.bundle
+    assert verdict_on(made, bundle.encode(parts)).code is None
+    assert parts.request is not None
+    head = Head(log.origin, len(made.log.entries), made.log.root())
+    policy = Placed(made.policy.entry, made.log.entries.index(made.policy.entry))
+    endorsements = beside.endorsements(log, policy, NOW)
+    owners: list[Element] = []
+    others: list[Element] = []
+    for element in parts.approvals:
+        record = statement.parse(element.statement).record
+        assert isinstance(record, Approval)
+        (owners if record.scope == "policy" else others).append(element)
+    assert [placed.statement for placed in endorsements] == [element.statement for element in owners]
+    wanted = Beside(
+        parts.request.statement,
+        tuple(element.statement for element in others),
+        tuple(
+            ParentParts(
+                parent.authorization.statement,
+                parent.salt,
+                parent.terms,
+                None if parent.request is None else parent.request.statement,
+            )
+            for parent in parts.parents
+        ),
+    )
+    named = beside.lists_of(made.artifact, (parent.authorization for parent in wanted.parents))
+    lists = tuple(log.newest(Kind.STATUS, subject=name)[0] for name in named)
+    (placed,) = beside.place(log, head, [beside.Wanted(wanted, endorsements, lists)], {})
+    assert (placed.request, placed.parents, placed.status) == (parts.request, parts.parents, parts.status)
+    assert placed.approvals == (*others, *owners)
+
+
+def test_endorsements_that_have_expired_or_are_of_another_kind_are_left_out() -> None:
+    # B-13
+    made = governed_bundle()
+    log = log_of(made)
+    policy = Placed(made.policy.entry, made.log.entries.index(made.policy.entry))
+    found = beside.endorsements(log, policy, NOW)
+    expires = statement.parse(found[0].statement).claims.exp
+    assert expires is not None
+    assert beside.endorsements(log, policy, expires) == ()
+    # Approvals of other things that share the policy's subject, and the signer's own.
+    for by, record in (
+        ("owner", Approval((Link("policy", made.policy.id),), made.policy.id, "policy", 0)),
+        ("third", Approval((Link("policy", made.policy.id),), bytes(32), "policy", 0)),
+        ("third", Approval((Link("policy", made.policy.id),), made.policy.id, "once", 1)),
+    ):
+        claims = Claims("urn:exequatur:owner:test", governed.SET, NOW, bytes(16), exp=NOW + 100)
+        log.register([statement.sign(record, claims, world.signer(by))])
+    assert beside.endorsements(log, policy, NOW) == found
+
+
+def test_what_is_not_in_the_log_or_not_in_the_head_is_not_placed() -> None:
+    made = governed_bundle()
+    log, parts = log_of(made), made.bundle
+    head = Head(log.origin, len(made.log.entries), made.log.root())
+    stray = world.policy_statement(owner="stray")
+    with pytest.raises(NotProvenError, match="register it first"):
+        beside.place(log, head, [beside.Wanted(Beside(stray))], {})
+    with pytest.raises(NotProvenError, match="not within its head"):
+        beside.place(log, head._replace(size=4), [beside.Wanted(Beside(made.artifact.entry))], {})
+    assert parts.policy is not None
+
+
+def test_refreshing_moves_every_element_and_takes_the_newest_list() -> None:
+    # B-12 B-14
+    made = governed_bundle()
+    log = log_of(made)
+    old = statement.parse(made.bundle.status[0].statement)
+    record = status.follow(old, governed.LIST, status.Listed({}, Names(), NOW + 9000))
+    newer = statement.sign(record, Claims(governed.AUTHORITY, governed.LIST, NOW, bytes(16)), world.signer("authority"))
+    log.register([newer])
+    fresh = bundles.refresh(bundle.encode(made.bundle), log)
+    parts = bundle.decode(fresh)
+    assert [element.statement for element in parts.status] == [newer]
+    assert [element.statement for element in parts.approvals] == [
+        element.statement for element in made.bundle.approvals
+    ]
+    assert len(parts.parents) == 2
+    verdict = verdict_on(made, fresh)
+    assert verdict.code is None, verdict.failure
+    assert bundles.refresh(fresh, log) == fresh
+
+
+def test_refreshing_one_log_of_two_keeps_the_list_that_both_have() -> None:
+    # B-14
+    made = governed_bundle()
+    log, other = log_of(made), world.new_log("other.example/log", 3)
+    artifact, receipts = statement.parse_transparent(made.bundle.artifact)
+    for entry in made.log.entries[3:]:
+        other.append(entry)
+
+    def both(element: Element) -> Element:
+        index = other.entries.index(element.statement)
+        return Element(element.statement, {**element.positions, other.origin: other.position(index)})
+
+    assert made.bundle.policy is not None
+    assert made.bundle.request is not None
+    two = made.bundle._replace(
+        artifact=statement.attach(artifact.entry, (*receipts, other.receipt(other.entries.index(artifact.entry), NOW))),
+        policy=both(made.bundle.policy),
+        request=both(made.bundle.request),
+        approvals=tuple(map(both, made.bundle.approvals)),
+        parents=tuple(
+            parent._replace(
+                authorization=both(parent.authorization),
+                request=None if parent.request is None else both(parent.request),
+            )
+            for parent in made.bundle.parents
+        ),
+        status=tuple(map(both, made.bundle.status)),
+    )
+    old = statement.parse(made.bundle.status[0].statement)
+    record = status.follow(old, governed.LIST, status.Listed({}, Names(), NOW + 9000))
+    claims = Claims(governed.AUTHORITY, governed.LIST, NOW, bytes(16))
+    log.register([statement.sign(record, claims, world.signer("authority"))])
+    kept = bundle.decode(bundles.refresh(bundle.encode(two), log))
+    assert [element.statement for element in kept.status] == [old.entry]
+    assert kept.status[0].positions.keys() == {log.origin, other.origin}
+    assert kept.status[0].positions[other.origin] == two.status[0].positions[other.origin]
+
+
+def test_an_endorsement_of_the_policy_stands_beside_what_was_decided_after_it(house: House) -> None:
+    # B-13
+    before = house.issue(house.asked())
+    policy = house.policy.statement
+    approval = Approval((Link("policy", policy.id),), policy.id, "policy", 0)
+    claims = Claims("urn:exequatur:owner:second", policy.claims.sub, NOW, bytes(16), exp=NOW + 1000)
+    endorsed = statement.sign(approval, claims, world.signer("second owner"))
+    house.log.register([endorsed])
+    after = decoded(house.issue(house.asked()))
+    assert [element.statement for element in after.approvals] == [endorsed]
+    assert house.verify(bundle.encode(after)).code is None
+    # Of what stands before it, it is no part, also when that is refreshed.
+    assert decoded(before).approvals == ()
+    assert bundle.decode(bundles.refresh(before.bundle, house.log)).approvals == ()
 
 
 # Taking apart and putting together.
@@ -259,12 +433,22 @@ def test_parts_join_to_the_very_bytes(house: House, tmp_path: Path) -> None:
     assert statement.parse((tmp_path / "parts" / "artifact.cose").read_bytes()).kind.value == "authorization"
 
 
-def test_parts_of_later_versions_join_too(house: House, tmp_path: Path) -> None:
-    parts = bundle.decode(rich_bundle(house))
-    assert parts.policy is not None
-    later = parts._replace(request=parts.policy, approvals=(parts.policy, parts.policy), proofs=(), checkpoints=())
-    bundles.split(later, tmp_path / "parts")
-    assert bundles.join(tmp_path / "parts") == later
+def test_parts_beside_the_artifact_join_too(tmp_path: Path) -> None:
+    made = governed_bundle()
+    files = {path.name for path in bundles.split(made.bundle, tmp_path / "parts")}
+    elements = ("request", "approvals-1", "approvals-2", "approvals-3", "status-1", "parents-1", "parents-1.request")
+    expected = {f"{name}.{end}" for name in elements for end in ("cose", "positions.cbor")}
+    assert expected | {f"parents-{number}.{end}" for number in (1, 2) for end in ("salt.bin", "terms.cbor")} <= files
+    assert "parents-2.request.cose" in files
+    assert bundle.encode(bundles.join(tmp_path / "parts")) == bundle.encode(made.bundle)
+    for name in ("parents-1.salt.bin", "parents-2.request.positions.cbor", "parents-1.positions.cbor"):
+        bundles.split(made.bundle, tmp_path / name)
+        (tmp_path / name / name).unlink()
+        with pytest.raises(MalformedError):
+            bundles.join(tmp_path / name)
+    (tmp_path / "parts" / "parents-3.salt.bin").write_bytes(bytes(16))
+    with pytest.raises(MalformedError, match="belong to nothing"):
+        bundles.join(tmp_path / "parts")
 
 
 def test_a_directory_is_never_written_into_twice(house: House, tmp_path: Path) -> None:

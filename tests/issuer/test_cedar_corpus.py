@@ -12,7 +12,7 @@ from exequatur_issuer.engine import Entity, Query
 from tests.data import DATA, requires_data
 
 CORPUS = DATA / "inputs" / "cedar"
-REQUESTS = 74
+FILES, REQUESTS = 22, 74
 
 
 def cases() -> list[dict[str, Any]]:
@@ -45,7 +45,8 @@ def test_every_request_is_answered_as_cedar_expects() -> None:
         assert sorted(answer.policy_ids) == sorted(request["reason"]), request["description"]
         assert list(answer.errors) == request["errors"], request["description"]
         count += 1
-    assert count == REQUESTS
+    # None is left out: these are all of them that the inputs hold.
+    assert (len(cases()), count) == (FILES, REQUESTS)
 
 
 @requires_data

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import click
 
 from exequatur_cli.home import Home, now, open_home, unique
-from exequatur_cli.issuing import RequestId, logged_request
+from exequatur_cli.issuing import RequestId, logged_request, waiting
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import Output
 from exequatur_cli.timing import DURATION
@@ -15,7 +15,7 @@ from exequatur_issuer.display import describe, escape
 from exequatur_issuer.replay import opened
 from exequatur_verifier import statement
 from exequatur_verifier.errors import ExequaturError
-from exequatur_verifier.records import Decision, Kind, Request
+from exequatur_verifier.records import Kind, Request
 from exequatur_verifier.statement import Statement
 
 
@@ -49,7 +49,7 @@ def command(
     yes: bool,
     passphrase_file: Path | None,
 ) -> int:
-    """Show exactly what a REQUEST asks for, and sign consent to it; without one, list what waits.
+    """Show exactly what a REQUEST asks for, and sign consent to it; without one, list what waits. `last` is the newest.
 
     An approval names the request and the digest of its action, and is good for nothing else. Who asked, and the
     authority that decides, cannot approve; the authority and every runtime check that again.
@@ -95,15 +95,11 @@ def command(
 def pending(home: Home, time: int) -> list[Pending]:
     """Return the requests that wait for approvals, the oldest first."""
     found: list[Pending] = []
-    for request_id, decided in home.journal.undecided().items():
-        decision = statement.parse(decided)
-        record = decision.record
-        if isinstance(record, Decision) and record.outcome == "needs-approval":
-            request = logged_request(home, request_id)
-            entries = home.log.find(sub=request.claims.sub, kind=Kind.APPROVAL, limit=1000)
-            given = usable(request, (statement.parse(entry.statement) for entry in entries), time)
-            found.append(Pending(request, decision, given))
-    return sorted(found, key=lambda item: item.decision.claims.iat)
+    for request, decision in waiting(home):
+        entries = home.log.find(sub=request.claims.sub, kind=Kind.APPROVAL, limit=1000)
+        given = usable(request, (statement.parse(entry.statement) for entry in entries), time)
+        found.append(Pending(request, decision, given))
+    return found
 
 
 def _list(home: Home, output: Output) -> int:

@@ -7,6 +7,7 @@ import click
 from exequatur_cli.home import open_home
 from exequatur_cli.issuing import RequestId, authorize
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
+from exequatur_cli.remote import Service
 from exequatur_cli.runtime import measure, read_action
 from exequatur_cli.timing import DURATION
 from exequatur_issuer.authorize import Refused
@@ -28,6 +29,13 @@ from exequatur_issuer.authorize import Refused
 @click.option(
     "--request", "again", type=RequestId(), metavar="ID", help="A request of this that was approved meanwhile."
 )
+@click.option("--url", help="Ask the authority that is served there, instead of the home's own.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --url: an API key or a token to show, which proves the user that the claims name.",
+)
+@click.option("--user", help="The user on whose behalf this is asked; who must be allowed it too.")
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD…]")
 @with_home
@@ -41,11 +49,19 @@ def command(
     uses: int | None,
     claims: tuple[str, ...],
     again: bytes | None,
+    url: str | None,
+    token_file: Path | None,
+    user: str | None,
     passphrase_file: Path | None,
     command_line: tuple[str, ...],
 ) -> int:
-    """Ask the home's authority to permit CMD (measured here) or an action, and write the bundle."""
+    """Ask an authority to permit CMD (measured here) or an action, and write the bundle."""
     output = output_of(ctx)
+    if again is not None and url is not None:
+        raise click.UsageError("what waits in the home is asked for again without --url")
+    if token_file is not None and url is None:
+        raise click.UsageError("a token is shown to a service; name it with --url")
+    service = None if url is None else Service(url, None if token_file is None else token_file.read_text().strip())
     if (action is None) == (not command_line):
         raise click.UsageError("name either a command after --, or an action with --action")
     with open_home(home_of(ctx), passphrase_file) as home:
@@ -62,10 +78,11 @@ def command(
             descriptor,
             measured,
             runtime=home.settings.runtimes[runtime],
-            claims=dict.fromkeys(claims, True),
+            claims={**dict.fromkeys(claims, True), **({} if user is None else {"user": user})},
             ttl=ttl,
             uses=uses,
             again=again,
+            service=service,
         )
     if isinstance(answer, Refused):
         output.result(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from exequatur_cli.freshening import freshen
 from exequatur_cli.home import Home, open_home
 from exequatur_cli.issuing import RequestId, authorize
 from exequatur_cli.main import home_of, output_of, with_home
@@ -51,7 +52,7 @@ def command(
     output = output_of(ctx)
     with open_home(home_of(ctx), passphrase_file, enforcing=True) as home:
         if bundle_file is not None:
-            presented = bundle_file.read_bytes() if bundle_file.exists() else None
+            presented = freshen(home, bundle_file.read_bytes() if bundle_file.exists() else None)
             return _report(output, _execute(home, presented, command_line), None)
         try:
             descriptor, facts = measure(command_line)

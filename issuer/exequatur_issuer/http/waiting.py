@@ -6,6 +6,7 @@ look-alike letter in it is an escape.
 """
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -76,6 +77,8 @@ def as_json(value: Any) -> Any:
         if all(isinstance(key, str) for key in value):
             return {key: as_json(item) for key, item in value.items()}
         return {"entries": [[as_json(key), as_json(item)] for key, item in value.items()]}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"number": repr(value)}
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
     return value

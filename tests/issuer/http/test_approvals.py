@@ -1,5 +1,6 @@
 """The approvals that are waited for: who sees them, what is shown, and what is registered."""
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,8 +70,6 @@ def test_nobody_else_sees_it(showing: Service, path: str) -> None:
 
 def test_what_is_shown_is_what_is_bound(showing: Service) -> None:
     """H-24"""
-    import base64
-
     for name, waits in ((bytes(32).hex(), pending()), ("01" * 32, None)):
         response = showing.client.get(f"/approvals/{name}", headers=BEARER)
         # Nothing that a terminal, a browser or an eye would take for something else.
@@ -87,12 +86,13 @@ def test_what_is_shown_is_what_is_bound(showing: Service) -> None:
 
 def test_bytes_and_their_maps_are_shown_as_such() -> None:
     """H-24"""
-    shown = as_json({"a": b"\xff", "b": [b"x", None, 1.5], "c": {b"k": 1}, "d": {}})
+    shown = as_json({"a": b"\xff", "b": [b"x", None, 1.5], "c": {b"k": 1}, "d": {}, "e": float("-inf")})
     assert shown == {
         "a": {"bytes": "_w"},
         "b": [{"bytes": "eA", "text": "x"}, None, 1.5],
         "c": {"entries": [[{"bytes": "aw", "text": "k"}, 1]]},
         "d": {},
+        "e": {"number": "-inf"},
     }
 
 

@@ -20,13 +20,14 @@ from tests.issuer.house import NOW, RUNTIME, House, with_rules
 from tests.issuer.http.service import AGENT_KEY, CBOR, SETTINGS, TOOLS, Make, Service, call, form_of, problem
 from tests.issuer.ledger import MemoryLog
 from tests.support import world
+from tests.test_cddl import fits
 
 FORBIDDEN = {**world.COMMAND, "name": b"/usr/bin/shred"}
 BEARER = {"authorization": f"Bearer {AGENT_KEY}"}
 
 
 def test_an_allowed_request_is_answered_with_its_bundle(service: Service) -> None:
-    """H-01 H-02"""
+    """H-01 H-03"""
     response = service.authorize(service.house.asked())
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/vnd.exequatur.bundle+cbor"
@@ -37,7 +38,7 @@ def test_an_allowed_request_is_answered_with_its_bundle(service: Service) -> Non
 
 
 def test_a_request_that_is_sent_again_has_the_same_answer(service: Service) -> None:
-    """H-02"""
+    """H-03"""
     asked = service.house.asked()
     first = service.authorize(asked)
     count = len(service.records())
@@ -46,7 +47,7 @@ def test_a_request_that_is_sent_again_has_the_same_answer(service: Service) -> N
 
 
 def test_a_denial_is_signed_logged_and_explained(service: Service) -> None:
-    """H-03"""
+    """H-04"""
     service.ports = service.ports._replace(near_misses=lambda *_: ["permit x would apply but for: y"])
     response = service.authorize(service.house.asked(FORBIDDEN))
     assert response.status_code == 403
@@ -70,7 +71,7 @@ def test_a_denial_is_signed_logged_and_explained(service: Service) -> None:
 
 
 def test_what_nobody_permits_says_so(service: Service) -> None:
-    """H-03"""
+    """H-04"""
     service.house.policy = service.house.publish(with_rules("// nothing is permitted\n"))
     told = problem(service.authorize(service.house.asked()))
     assert (told[-4], told["code"]) == (403, "POLICY_DEFAULT_DENY")
@@ -79,7 +80,7 @@ def test_what_nobody_permits_says_so(service: Service) -> None:
 
 
 def test_a_request_that_needs_approvals_waits(service: Service) -> None:
-    """H-04"""
+    """H-05"""
     rule = '@id("two") @require_approval("2")\npermit (principal, action, resource);'
     service.house.policy = service.house.publish(with_rules(rule))
     response = service.authorize(service.house.asked())
@@ -109,7 +110,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
 def test_what_does_not_fit_is_refused_and_nothing_is_logged(
     service: Service, path: str, what: str, changes: dict[str, Any], status: int, code: str
 ) -> None:
-    """H-05 H-06"""
+    """H-07 H-02"""
     form = form_of(service.house.asked())
     assert service.post(path, form).status_code == 200
     count = len(service.records())
@@ -119,7 +120,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_logged(
 
 
 def test_a_key_and_heads_of_the_runtime_may_come_along_or_not(service: Service) -> None:
-    """H-06"""
+    """H-02"""
     head = Head(service.house.log.origin, 2, bytes(32))
     for runtime in (Runtime(RUNTIME.id), Runtime(RUNTIME.id, RUNTIME.key)):
         assert service.post("/authorize", form_of(service.house.asked(), runtime=runtime)).status_code == 200
@@ -132,7 +133,7 @@ def test_a_key_and_heads_of_the_runtime_may_come_along_or_not(service: Service) 
     ("code", "status"), [("UNKNOWN_KEY", 403), ("SIGNATURE_INVALID", 403), ("SKEW", 422), ("TOO_LARGE", 422)]
 )
 def test_what_the_log_refuses_has_the_logs_code(service: Service, code: str, status: int) -> None:
-    """H-05"""
+    """H-07"""
     log = service.house.log
     assert isinstance(log, MemoryLog)
     log.refuse[Kind.REQUEST] = Refusal(code, "so it says")
@@ -142,7 +143,7 @@ def test_what_the_log_refuses_has_the_logs_code(service: Service, code: str, sta
 
 
 def test_a_second_answer_of_another_kind_is_a_conflict(service: Service) -> None:
-    """H-05"""
+    """H-07"""
     asked = service.house.asked()
     assert service.authorize(asked).status_code == 200
     told = problem(service.post("/authorize", form_of(asked, facts={"host": "elsewhere"})))
@@ -231,7 +232,7 @@ def test_a_body_has_a_type_and_a_limit(service: Service) -> None:
 
 
 def test_a_plan_is_what_would_be_decided_and_leaves_nothing_behind(service: Service) -> None:
-    """H-07"""
+    """H-06"""
     asked = service.house.asked()
     count = len(service.records())
     response = service.post("/plan", form_of(asked, ttl=60))
@@ -264,7 +265,7 @@ def test_a_plan_is_what_would_be_decided_and_leaves_nothing_behind(service: Serv
 def test_a_plan_is_for_requests_that_could_be_registered(
     service: Service, changes: dict[str, Any] | None, code: str
 ) -> None:
-    """H-07: policy is not laid open to whoever makes up a key."""
+    """H-06: policy is not laid open to whoever makes up a key."""
     form = form_of(service.house.asked())
     found = service.ports.enrolment(statement.parse(form.request).key_id)
     assert found is not None
@@ -279,7 +280,7 @@ def named(house: House, user: str | None = "alice") -> Asked:
 
 
 def test_a_user_whom_a_request_names_is_proven_beside_it(tools: Service) -> None:
-    """H-14"""
+    """H-15"""
     for path in ("/authorize", "/plan"):
         told = problem(tools.post(path, form_of(named(tools.house))))
         assert (told[-4], told["code"]) == (401, "SUBJECT_UNPROVEN")
@@ -290,7 +291,7 @@ def test_a_user_whom_a_request_names_is_proven_beside_it(tools: Service) -> None
 
 
 def test_a_credential_speaks_for_its_own_requester_and_users(tmp_path: Path, make: Make) -> None:
-    """H-14"""
+    """H-15"""
     house = House(tmp_path, MemoryLog(), TOOLS)
     other = make(house, SETTINGS.replace('"user:*"', '"user:bo*"'))
     told = problem(other.authorize(named(house), **BEARER))
@@ -339,3 +340,26 @@ def test_requests_are_counted_by_route_and_code(service: Service) -> None:
 def test_forms_are_of_the_kernels_types() -> None:
     form = Form(b"r", bytes(16), call(n=1.5), Runtime("x", b"k", (Head("o", 1, bytes(32)),)), {"host": "h"}, 1, 2)
     assert forms.decode(forms.encode(form)) == form
+
+
+def test_what_is_sent_either_way_is_as_its_rules_say(service: Service) -> None:
+    """H-01 H-04 H-05: against records.cddl."""
+    head = Head("o", 1, bytes(32))
+    least = forms.encode(form_of(service.house.asked(), facts={}, runtime=Runtime(RUNTIME.id)))
+    most = forms.encode(
+        form_of(service.house.asked(), runtime=Runtime(RUNTIME.id, RUNTIME.key, (head,)), ttl=1, uses=1)
+    )
+    for data in (least, most):
+        assert fits(data, "asked")
+        assert not fits(cbor.encode({**cbor.decode_map(data), "x": 1}), "asked")
+    for response in (service.authorize(service.house.asked(FORBIDDEN)), service.post("/authorize", b"")):
+        assert fits(response.content, "problem")
+        assert not fits(cbor.encode({**cbor.decode_map(response.content), -2: 7}), "problem")
+    service.house.policy = service.house.publish(
+        with_rules('@require_approval("1") permit (principal, action, resource);')
+    )
+    fresh = Service(service.house)
+    waiting = fresh.authorize(service.house.asked())
+    fresh.close()
+    assert waiting.status_code == 202
+    assert fits(waiting.content, "pending")

@@ -84,7 +84,7 @@ DOCUMENTS = [{"resource": resource(name, "document")} for name in ("1", "2", "3"
 def test_published_questions_are_decided_as_published(
     tools: Service, rule: str, body: dict[str, Any], decision: bool
 ) -> None:
-    """H-15"""
+    """H-16"""
     for _ in range(2):
         response = tools.evaluate(body)
         assert response.status_code == 200
@@ -102,7 +102,7 @@ def test_published_questions_are_decided_as_published(
     ],
 )
 def test_several_evaluations_follow_their_semantic(tools: Service, semantic: str | None, decisions: list[bool]) -> None:
-    """H-19: the specification's example of all three."""
+    """H-20: the specification's example of all three."""
     body: dict[str, Any] = {"subject": EXAMPLE, "action": {"name": "read"}, "evaluations": DOCUMENTS}
     if semantic is not None:
         body["options"] = {"evaluations_semantic": semantic, "another_option": "value"}
@@ -192,7 +192,7 @@ BATCHES: list[tuple[str, dict[str, Any], list[bool]]] = [
 def test_published_batches_are_decided_as_published(
     tools: Service, name: str, body: dict[str, Any], decisions: list[bool]
 ) -> None:
-    """H-19"""
+    """H-20"""
     found = tools.evaluations(body)
     assert [one["decision"] for one in found] == decisions, name
     assert all(isinstance(one["context"], dict) for one in found)
@@ -200,7 +200,7 @@ def test_published_batches_are_decided_as_published(
 
 @pytest.mark.parametrize("more", [{}, {"evaluations": []}])
 def test_without_evaluations_there_is_one_decision(tools: Service, more: dict[str, Any]) -> None:
-    """H-19"""
+    """H-20"""
     response = tools.evaluate(question(ALICE, "read", FIRST) | more, path="/access/v1/evaluations")
     assert response.json()["decision"] is True
 
@@ -233,7 +233,7 @@ WRONG: list[tuple[str, Any]] = [
 @pytest.mark.parametrize("path", ["/access/v1/evaluation", "/access/v1/evaluations"])
 @pytest.mark.parametrize(("what", "body"), WRONG, ids=[one[0] for one in WRONG])
 def test_what_is_no_evaluation_is_a_bad_request(tools: Service, path: str, what: str, body: Any) -> None:
-    """H-16"""
+    """H-17"""
     response = tools.evaluate(body, path=path)
     assert response.status_code == 400, what
     assert isinstance(response.json(), str)
@@ -253,13 +253,13 @@ def test_what_is_no_evaluation_is_a_bad_request(tools: Service, path: str, what:
     ],
 )
 def test_json_is_read_strictly(tools: Service, body: bytes) -> None:
-    """H-16"""
+    """H-17"""
     headers = {**BEARER, "content-type": "application/json"}
     assert tools.client.post("/access/v1/evaluation", content=body, headers=headers).status_code == 400
 
 
 def test_other_media_types_and_long_bodies_are_refused(tools: Service) -> None:
-    """H-16"""
+    """H-17"""
     path = "/access/v1/evaluation"
     good = b'{"subject": {}}'
     assert tools.client.post(path, content=good, headers={**BEARER, "content-type": "text/plain"}).status_code == 400
@@ -279,13 +279,13 @@ def test_other_media_types_and_long_bodies_are_refused(tools: Service) -> None:
     ],
 )
 def test_a_batch_that_is_wrong_as_a_whole_is_a_bad_request(tools: Service, more: dict[str, Any]) -> None:
-    """H-19"""
+    """H-20"""
     body = question(ALICE, "read", FIRST) | {"evaluations": [{}]} | more
     assert tools.evaluate(body, path="/access/v1/evaluations").status_code == 400
 
 
 def test_one_evaluation_that_is_none_is_a_denial_among_others(tools: Service) -> None:
-    """H-19"""
+    """H-20"""
     body = question(ALICE, "read", FIRST) | {
         "evaluations": [
             {},
@@ -300,7 +300,7 @@ def test_one_evaluation_that_is_none_is_a_denial_among_others(tools: Service) ->
 
 
 def test_a_request_id_is_given_back(tools: Service) -> None:
-    """H-20"""
+    """H-21"""
     headers = {**BEARER, "x-request-id": "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"}
     path = "/access/v1/evaluation"
     for body in (question(ALICE, "read", FIRST), {}):
@@ -313,7 +313,7 @@ def test_a_request_id_is_given_back(tools: Service) -> None:
 
 
 def test_the_configuration_is_published(tools: Service, service: Service) -> None:
-    """H-21"""
+    """H-22"""
     response = tools.client.get("/.well-known/authzen-configuration")
     assert response.json() == {
         "policy_decision_point": URL,
@@ -324,14 +324,14 @@ def test_the_configuration_is_published(tools: Service, service: Service) -> Non
 
 
 def test_without_settings_there_is_no_authzen(house: House, make: Make) -> None:
-    """H-21"""
+    """H-22"""
     bare = make(house, "")
     assert bare.client.get("/.well-known/authzen-configuration").status_code == 404
     assert bare.evaluate(question(ALICE, "read", FIRST)).status_code == 404
 
 
 def test_an_allow_carries_its_bundle(tools: Service) -> None:
-    """H-17"""
+    """H-18"""
     context = tools.evaluate(question(ALICE, "write", resource("record-1", status="active"))).json()["context"]
     data = unpadded(context["bundle"])
     artifact, _ = statement.parse_transparent(bundle.decode(data).artifact)
@@ -349,7 +349,7 @@ def test_an_allow_carries_its_bundle(tools: Service) -> None:
 
 
 def test_a_denial_carries_the_signed_decision(tools: Service) -> None:
-    """H-17"""
+    """H-18"""
     context = tools.evaluate(question(ALICE, "delete", FIRST, soft=False)).json()["context"]
     decision = statement.parse(unpadded(context["statement"]))
     assert isinstance(decision.record, Decision)
@@ -363,7 +363,7 @@ def test_a_denial_carries_the_signed_decision(tools: Service) -> None:
 
 
 def test_a_wait_for_approvals_is_a_denial_that_says_where(tmp_path: Path, make: Make) -> None:
-    """H-17"""
+    """H-18"""
     rules = TOOLS.sources.replace(b'@id("readers")', b'@id("readers") @require_approval("1")')
     waiting = make(House(tmp_path, MemoryLog(), TOOLS._replace(sources=rules)))
     found = waiting.evaluate(question(ALICE, "read", FIRST)).json()
@@ -374,7 +374,7 @@ def test_a_wait_for_approvals_is_a_denial_that_says_where(tmp_path: Path, make: 
 
 
 def test_resources_that_are_not_declared_are_denied_and_leave_nothing(tools: Service) -> None:
-    """H-18"""
+    """H-19"""
     before = len(tools.records())
     found = tools.evaluate(question(ALICE, "read", resource("record-1", "planet"))).json()
     assert found["decision"] is False
@@ -383,7 +383,7 @@ def test_resources_that_are_not_declared_are_denied_and_leave_nothing(tools: Ser
 
 
 def test_arguments_may_be_one_object_as_it_is(tmp_path: Path, make: Make) -> None:
-    """H-18"""
+    """H-19"""
     settings = SETTINGS + '\n[authzen.resources.tool]\nargs = "context.arguments"\n'
     service = make(House(tmp_path, MemoryLog(), TOOLS), settings)
     tool = resource("record-1", "tool")
@@ -413,7 +413,7 @@ def test_who_is_nobodys_agent_may_not_ask(tools: Service) -> None:
 
 
 def test_an_agent_speaks_for_itself_and_for_whom_it_may(tools: Service) -> None:
-    """H-12 H-13: as an agent it is one principal, for a user there are two."""
+    """H-13 H-14: as an agent it is one principal, for a user there are two."""
     itself = {"type": "agent", "id": REQUESTER}
     found = tools.evaluate(question(itself, "write", FIRST)).json()
     assert found["context"]["reasons"] == ["agent"]
@@ -422,7 +422,7 @@ def test_an_agent_speaks_for_itself_and_for_whom_it_may(tools: Service) -> None:
 
 
 def test_the_agent_lends_the_user_nothing_and_the_user_nothing_to_the_agent(tmp_path: Path, make: Make) -> None:
-    """H-13"""
+    """H-14"""
     rules = TOOLS.sources + b'\nforbid (principal is Requester, action == Action::"write", resource);\n'
     narrowed = make(House(tmp_path, MemoryLog(), TOOLS._replace(sources=rules)))
     # The user may, and its agent may not.
@@ -436,7 +436,7 @@ def test_the_agent_lends_the_user_nothing_and_the_user_nothing_to_the_agent(tmp_
 
 
 def test_names_cannot_be_spelled_as_other_names(tools: Service) -> None:
-    """H-12"""
+    """H-13"""
     for name in ("alice ", "alice\u00e9", "Alice", "alice:x", "a" * 600):
         response = tools.evaluate(question(subject(name), "read", FIRST))
         assert response.status_code == 403 or response.json()["decision"] is False, name

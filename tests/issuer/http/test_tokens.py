@@ -47,7 +47,7 @@ def bearer(shown: str) -> dict[str, str]:
 
 
 def test_a_token_names_the_user_and_its_client_is_the_agent(trusting: Service) -> None:
-    """H-12 H-13"""
+    """H-13 H-14"""
     agents = [{"type": "agent", "id": name} for name in ("agent-1", REQUESTER)]
     for subject in (ALICE, {"type": "user", "id": USER}, *agents):
         found = trusting.evaluate(question(subject, "write", FIRST), key=token()).json()
@@ -57,7 +57,7 @@ def test_a_token_names_the_user_and_its_client_is_the_agent(trusting: Service) -
 
 
 def test_a_payload_cannot_name_anybody_else(trusting: Service) -> None:
-    """H-12"""
+    """H-13"""
     for kind, name in (("user", "bob"), ("user", "urn:example:user:bob"), ("agent", "agent-2"), ("robot", "alice")):
         response = trusting.evaluate(question({"type": kind, "id": name}, "read", FIRST), key=token())
         assert response.status_code == 403
@@ -67,13 +67,13 @@ def test_a_payload_cannot_name_anybody_else(trusting: Service) -> None:
 
 @pytest.mark.parametrize("claims", [{"client_id": "agent-2"}, {"client_id": None}, {"act": {"sub": "agent-3"}}])
 def test_a_client_that_is_nobodys_agent_may_not_ask(trusting: Service, claims: dict[str, Any]) -> None:
-    """H-12"""
+    """H-13"""
     response = trusting.evaluate(question(ALICE, "read", FIRST), key=token(**claims))
     assert (response.status_code, response.headers["exequatur-code"]) == (403, "AGENT_UNKNOWN")
 
 
 def test_a_client_for_itself_has_no_user(trusting: Service) -> None:
-    """H-12"""
+    """H-13"""
     itself = {"type": "agent", "id": "agent-1"}
     found = trusting.evaluate(question(itself, "write", FIRST), key=token(sub="agent-1")).json()
     assert found["context"]["reasons"] == ["agent"]
@@ -90,14 +90,14 @@ def test_a_bad_token_is_nobodys(trusting: Service) -> None:
 
 
 def test_an_issuer_that_is_away_is_away_for_now(trusting: Service, tmp_path: Path) -> None:
-    """H-22"""
+    """H-12"""
     (tmp_path / "keys.json").unlink()
     response = trusting.evaluate(question(ALICE, "read", FIRST), key=token())
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
 def test_a_signed_request_names_the_tokens_user_and_no_other(trusting: Service) -> None:
-    """H-14"""
+    """H-15"""
     house = trusting.house
 
     def post(user: str | None, shown: str) -> Any:
@@ -150,6 +150,6 @@ def test_settings_that_mean_two_things_or_none_are_refused(text: str) -> None:
 
 
 def test_addresses_of_keys_are_judged_when_the_service_starts(house: House) -> None:
-    """H-22"""
+    """H-12"""
     with pytest.raises(MalformedError, match="https"):
         Service(house, PROVIDER.replace("keys.json", "http://login.example/keys"))

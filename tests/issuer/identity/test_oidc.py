@@ -66,7 +66,7 @@ def refused(token: str, now: int = NOW, **more: Any) -> str:
 
 
 def test_a_good_token_names_user_and_client() -> None:
-    """H-11 H-12"""
+    """H-11 H-13"""
     expected = Token(ISSUER, "u-1", "urn:example:user:u-1", "agent-1")
     assert verifier().verify(sign(), NOW) == expected
     assert verifier().verify(sign(header={"alg": "Ed25519", "kid": "two"}, key=EDWARDS), NOW) == expected
@@ -188,7 +188,7 @@ def test_payloads_that_are_no_object_are_refused() -> None:
 
 
 def test_the_actor_is_the_agent_and_a_client_alone_has_no_user() -> None:
-    """H-12"""
+    """H-13"""
     token = verifier().verify(sign(act={"sub": "agent-9", "act": {"sub": "agent-8"}}), NOW)
     assert (token.user, token.client) == ("urn:example:user:u-1", "agent-9")
     assert verifier().verify(sign(client_id=None, azp="agent-2"), NOW).client == "agent-2"
@@ -200,7 +200,7 @@ def test_the_actor_is_the_agent_and_a_client_alone_has_no_user() -> None:
 
 
 def test_names_are_encoded_so_that_no_other_template_can_make_them() -> None:
-    """H-12"""
+    """H-13"""
     assert oidc.expand("urn:a:{sub}", "b:1 é@x") == "urn:a:b%3A1%20%C3%A9@x"
     assert oidc.contract("urn:a:{sub}", "urn:a:b%3A1%20%C3%A9@x") == "b:1 é@x"
     for other in ("urn:b:1", "urn:a:", "urn:a:b:1", "1"):
@@ -233,7 +233,7 @@ class Source:
 
 
 def test_keys_are_kept_for_a_while_and_then_fetched_again() -> None:
-    """H-22"""
+    """H-12"""
     source = Source()
     found = IssuerKeys(source, max_age=300, stale=3600)
     for now in (0, 10, 300):
@@ -244,7 +244,7 @@ def test_keys_are_kept_for_a_while_and_then_fetched_again() -> None:
 
 
 def test_keys_that_cannot_be_fetched_again_serve_until_they_are_stale() -> None:
-    """H-22"""
+    """H-12"""
     source = Source()
     found = IssuerKeys(source, max_age=300, stale=3600)
     found.find("one", 0)
@@ -261,7 +261,7 @@ def test_keys_that_cannot_be_fetched_again_serve_until_they_are_stale() -> None:
 
 
 def test_a_clock_that_went_back_makes_keys_no_younger() -> None:
-    """H-22"""
+    """H-12"""
     source = Source()
     found = IssuerKeys(source, max_age=300, stale=3600)
     found.find("one", 1000)
@@ -271,7 +271,7 @@ def test_a_clock_that_went_back_makes_keys_no_younger() -> None:
 
 
 def test_an_unknown_key_is_looked_for_once_in_a_while() -> None:
-    """H-22: a flood of made-up key ids is no flood of fetches."""
+    """H-12: a flood of made-up key ids is no flood of fetches."""
     source = Source()
     found = IssuerKeys(source, max_age=300, stale=3600)
     found.find("one", 0)
@@ -284,7 +284,7 @@ def test_an_unknown_key_is_looked_for_once_in_a_while() -> None:
 
 
 def test_a_set_holds_public_signature_keys() -> None:
-    """H-22"""
+    """H-12"""
     short = {"kty": "RSA", "kid": "short", "n": "AQAB" * 40, "e": "AQAB"}
     listed = [
         KEY.as_dict(private=True),
@@ -314,13 +314,13 @@ def test_a_set_holds_public_signature_keys() -> None:
     ],
 )
 def test_a_set_that_is_none_is_refused(data: bytes) -> None:
-    """H-22"""
+    """H-12"""
     with pytest.raises(MalformedError):
         keys.parse(data)
 
 
 def test_keys_come_from_a_file_or_by_https(tmp_path: Path) -> None:
-    """H-22"""
+    """H-12"""
     (tmp_path / "keys.json").write_bytes(jwks(KEY))
     assert keys.parse(keys.reader("keys.json", tmp_path)())
     with pytest.raises(OSError, match="missing"):
@@ -334,7 +334,7 @@ def test_keys_come_from_a_file_or_by_https(tmp_path: Path) -> None:
 
 
 def test_fetching_is_bounded_and_follows_nobody(tmp_path: Path) -> None:
-    """H-22"""
+    """H-12"""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
