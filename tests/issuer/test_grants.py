@@ -4,10 +4,11 @@ import itertools
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exequatur_issuer import grants, replay
@@ -511,10 +512,16 @@ STEPS = st.lists(
 HOLDERS = ("agent", "helper", "last")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(STEPS)
-def test_no_chain_widens_anything(delegating: Delegating, steps: list[Step]) -> None:
+def test_no_chain_widens_anything(steps: list[Step]) -> None:
     # A-41 A-42
+    with TemporaryDirectory() as folder:
+        _check_chain(Delegating(House(Path(folder), MemoryLog(), rules())), steps)
+
+
+def _check_chain(delegating: Delegating, steps: list[Step]) -> None:
+    """Have grants made one below the other as far as they are given, and an action below; compare each with the next."""
     house, held, chain = delegating.house, None, list[Issued]()
     for holder, step in zip(HOLDERS, steps, strict=False):
         wish = delegating.wish(holder, step.depth, step.limits)
