@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-ORACLES := $(patsubst tests/oracles/%/requirements.lock,.venv-oracles/%/.ready,$(wildcard tests/oracles/*/requirements.lock))
+# AgentDojo's has a hundred packages, and is made by `make agentdojo` alone.
+ORACLES := $(filter-out .venv-oracles/agentdojo/.ready,$(patsubst tests/oracles/%/requirements.lock,.venv-oracles/%/.ready,$(wildcard tests/oracles/*/requirements.lock)))
 LOCKS := requirements/uv.lock requirements/run.lock requirements/dev.lock $(wildcard tests/oracles/*/requirements.lock)
 PACKAGES := verifier/exequatur_verifier verifier/exequatur_gate log/exequatur_log issuer/exequatur_issuer cli/exequatur_cli
 
@@ -15,7 +16,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help softhsm demo test lint bench fmt vectors faults mutate wheel lock clean distclean
+.PHONY: help softhsm demo test lint bench fmt vectors faults agentdojo mutate wheel lock clean distclean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -47,6 +48,9 @@ vectors: $(VENV)/.dev ## write specs/vectors again, byte for byte
 
 faults: $(VENV)/.dev ## write specs/fault-matrix.md again: every call, every fault
 	$(BIN)/python -m tests.faults.matrix --write
+
+agentdojo: $(VENV)/.dev .venv-oracles/agentdojo/.ready ## judge AgentDojo's calls again, and compare with specs/agentdojo.md
+	$(BIN)/pytest --quiet tests/agentdojo
 
 mutate: $(VENV)/.dev ## the long campaign: every byte of every vector, all values
 	$(BIN)/python -m tests.mutate

@@ -18,16 +18,7 @@ from exequatur_verifier.records import Kind
 from . import head as heads
 from . import tlog_proof, tree
 from .batch import Answer, Appender, Clock
-from .entry import (
-    Entry,
-    NamedKey,
-    Registered,
-    entry_of,
-    key_series,
-    named_key,
-    policy_series,
-    runtime_series,
-)
+from .entry import Entry, NamedKey, Registered, entry_of, key_series, named_key, policy_series, runtime_series
 from .errors import FatalLogError, NotFoundError, Refused, StorageError
 from .genesis import check_keys, read_genesis
 from .head import Identity, LogKeys, SignedHead, WitnessedHead

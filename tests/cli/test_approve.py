@@ -26,7 +26,7 @@ def asked(exq: Exq, home: Path, count: int = 1) -> str:
 
 
 def test_what_was_approved_runs_once(exq: Exq, home: Path) -> None:
-    # A-23 A-24
+    # A-06 A-07
     request = asked(exq, home)
     (waiting,) = exq("approve", "--home", home, "--json").json["pending"]
     assert (waiting["request"], waiting["approvals"]) == (request, [])
@@ -51,14 +51,14 @@ def test_it_is_that_command_and_no_other(exq: Exq, home: Path) -> None:
 
 
 def test_without_consent_it_stays_denied(exq: Exq, home: Path) -> None:
-    #
+    #
     request = asked(exq, home)
     again = exq("run", "--home", home, "--request", request, "--json", "--", *COMMAND)
     assert (again.status, again.reported["code"]) == (77, "APPROVAL_MISSING")
 
 
 def test_who_asked_cannot_approve(exq: Exq, home: Path) -> None:
-    #
+    #
     request = asked(exq, home)
     requester = home / "keys" / "requester.pem"
     refused = exq("approve", request, "--home", home, "--key", requester, "--iss", "urn:x:other", "--yes")

@@ -45,7 +45,7 @@ def sound(exq: Exq, home: Path) -> bool:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_two_rotations_leave_one_key_in_force_and_everything_sound(exq: Exq, home: Path, role: str) -> None:
-    #
+    #
     before = (home / "keys" / f"{role}.pem").read_bytes()
     for number in (2, 3):
         assert exq("run", "--home", home, *TRUE).status == 0
@@ -63,7 +63,7 @@ def test_two_rotations_leave_one_key_in_force_and_everything_sound(exq: Exq, hom
 
 
 def test_an_artifact_of_before_runs_after_the_authoritys_rotation(exq: Exq, home: Path) -> None:
-    #
+    #
     text = (home / "trust.toml").read_text()
     (home / "trust.toml").write_text(text.replace("[[issuers]]", "# ours\n[[issuers]]  # the authority"))
     assert exq("authorize", "-o", "early.exq", "--home", home, *TRUE).status == 0
@@ -80,7 +80,7 @@ def test_an_artifact_of_before_runs_after_the_authoritys_rotation(exq: Exq, home
 
 
 def test_a_key_signs_nothing_after_its_range(exq: Exq, home: Path) -> None:
-    #
+    #
     with open_home(home) as opened:
         opened.copy_key("requester", home / "keys" / "old.pem", (home / "keys" / "passphrase").read_bytes().strip())
     assert exq("keys", "rotate", "requester", "--home", home).status == 0
@@ -92,7 +92,7 @@ def test_a_key_signs_nothing_after_its_range(exq: Exq, home: Path) -> None:
 def test_a_record_that_comes_meanwhile_is_within_the_range(
     exq: Exq, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the end of a range is beyond everything that the key has signed
+    # the end of a range is beyond everything that the key has signed
     real = keys._register
     late: list[int] = []
 
@@ -116,7 +116,7 @@ def test_a_record_that_comes_meanwhile_is_within_the_range(
 def test_an_interrupted_rotation_is_finished_by_the_next(
     exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch, role: str, act: str, after: bool
 ) -> None:
-    #
+    #
     place = runtimes if act == "begin_anew" else keys
     real = getattr(place, act)
 
@@ -140,7 +140,7 @@ def test_an_interrupted_rotation_is_finished_by_the_next(
 
 
 def test_a_retired_role_signs_nothing_until_it_has_a_key_again(exq: Exq, home: Path) -> None:
-    #
+    #
     assert exq("authorize", "-o", "early.exq", "--home", home, *TRUE).status == 0
     assert exq("keys", "retire", "authority", "--home", home).status == 0
     assert not (home / "keys" / "authority.pem").exists()
@@ -159,7 +159,7 @@ def test_a_retired_role_signs_nothing_until_it_has_a_key_again(exq: Exq, home: P
 
 
 def test_what_a_revoked_key_signed_from_there_on_is_denied(exq: Exq, home: Path) -> None:
-    #
+    #
     assert exq("authorize", "-o", "before.exq", "--home", home, *TRUE).status == 0
     stolen = size(exq, home)
     assert exq("authorize", "-o", "after.exq", "--home", home, *TRUE).status == 0
@@ -175,7 +175,7 @@ def test_what_a_revoked_key_signed_from_there_on_is_denied(exq: Exq, home: Path)
 
 
 def test_a_former_key_is_revoked_by_its_thumbprint_and_the_present_one_stays(exq: Exq, home: Path) -> None:
-    #
+    #
     assert exq("run", "--home", home, *TRUE).status == 0
     assert exq("keys", "rotate", "authority", "--home", home).status == 0
     (old,) = (key for key in listed(exq, home, "authority") if not key["in_force"])
@@ -195,7 +195,7 @@ def test_a_former_key_is_revoked_by_its_thumbprint_and_the_present_one_stays(exq
 
 
 def test_an_owners_policies_outlive_its_rotation_and_not_its_revocation(exq: Exq, home: Path, tmp_path: Path) -> None:
-    #
+    #
     assert exq("keys", "rotate", "owner", "--home", home).status == 0
     assert len(trust(home).policy.owners) == 2
     # A runtime that is enrolled later needs the former owner, whose policy is in force.
@@ -213,7 +213,7 @@ def test_an_owners_policies_outlive_its_rotation_and_not_its_revocation(exq: Exq
 
 
 def test_an_approver_is_enrolled_for_approvals_and_trusted_with_its_range(exq: Exq, home: Path) -> None:
-    #
+    #
     called = exq("keys", "rotate", "approver", "--home", home)
     assert (called.status, "keys enrol approver" in called.err) == (77, True)
     assert exq("keys", "enrol", "approver", "--algorithm", "ed25519", "--home", home).status == 0
@@ -226,7 +226,7 @@ def test_an_approver_is_enrolled_for_approvals_and_trusted_with_its_range(exq: E
 
 
 def test_a_runtimes_new_key_begins_a_memory_and_keeps_the_former(exq: Exq, home: Path) -> None:
-    #
+    #
     assert exq("authorize", "-o", "early.exq", "--home", home, *TRUE).status == 0
     former = trust(home).runtime
     assert exq("keys", "rotate", "runtime", "--home", home).status == 0
@@ -239,7 +239,7 @@ def test_a_runtimes_new_key_begins_a_memory_and_keeps_the_former(exq: Exq, home:
 
 
 def test_a_runtime_with_work_in_hand_keeps_its_key(exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    #
+    #
     real = runtimes.check_at_rest
     assert exq("run", "--home", home, *TRUE).status == 0
     with open_home(home) as opened, opened.gate() as gate:
@@ -265,7 +265,7 @@ def _numbers(gate: Any) -> list[int]:
 
 @pytest.mark.parametrize("role", ["authority", "requester"])
 def test_keys_are_separate_by_role_and_used_once(exq: Exq, home: Path, role: str) -> None:
-    #
+    #
     assert exq("keys", "enrol", "approver", "--home", home).status == 0
     for other in {"authority", "requester", "owner", "approver"} - {role}:
         called = exq("keys", "rotate", role, "--key", f"file:keys/{other}.pem", "--home", home)
@@ -277,7 +277,7 @@ def test_keys_are_separate_by_role_and_used_once(exq: Exq, home: Path, role: str
 
 
 def test_a_key_that_is_enrolled_with_another_algorithm_is_refused(exq: Exq, home: Path) -> None:
-    #
+    #
     passphrase = (home / "keys" / "passphrase").read_bytes().strip()
     other = create_key(home / "keys" / "other.pem", passphrase, Algorithm.ESP256).public_key
     with open_home(home) as opened:
@@ -313,7 +313,7 @@ def test_roles_options_and_references_that_are_none(exq: Exq, home: Path) -> Non
 
 @pytest.mark.parametrize("line", ['keys = ["{}", "{}"]', 'keys = ["{}"]  # "{}"'])
 def test_trust_that_is_written_otherwise_is_changed_right_or_not_at_all(exq: Exq, home: Path, line: str) -> None:
-    #
+    #
     path = home / "trust.toml"
     key = text_of(trust(home).issuers[0].keys[0])
     other = text_of(trust(home).policy.owners[0])
@@ -329,7 +329,7 @@ def test_trust_that_is_written_otherwise_is_changed_right_or_not_at_all(exq: Exq
 
 
 def test_a_range_that_its_owner_has_narrowed_stays(exq: Exq, home: Path) -> None:
-    #
+    #
     path = home / "trust.toml"
     path.write_text(path.read_text().replace("[[logs]]", "until = 7\n\n[[logs]]"))
     assert exq("keys", "rotate", "authority", "--home", home).status == 0
@@ -337,7 +337,7 @@ def test_a_range_that_its_owner_has_narrowed_stays(exq: Exq, home: Path) -> None
 
 
 def test_a_key_in_a_token_takes_over_from_a_file(exq: Exq, home: Path, tmp_path: Path) -> None:
-    #
+    #
     (tmp_path / "softhsm").mkdir()
     tokens.prepare(tmp_path / "softhsm")
     token = tokens.create(tmp_path / "softhsm", "home")
@@ -361,7 +361,7 @@ def test_a_key_in_a_token_takes_over_from_a_file(exq: Exq, home: Path, tmp_path:
 
 
 def test_a_daemon_holds_a_key_of_a_token(exq: Exq, home: Path, tmp_path: Path) -> None:
-    #
+    #
     (tmp_path / "softhsm").mkdir()
     tokens.prepare(tmp_path / "softhsm")
     token = tokens.create(tmp_path / "softhsm", "daemon")

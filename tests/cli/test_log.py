@@ -125,7 +125,7 @@ def test_a_tlog_proof_is_written_and_verifies(exq: Exq, home: Path) -> None:
 
 
 def test_a_log_of_the_first_format_is_migrated_on_demand(exq: Exq, home: Path) -> None:
-    # L-31
+    # L-43
     assert exq("log", "migrate", "--home", home).out == "format 0002 already\n"
     connection = sqlite3.connect(home / "log.db")
     with connection:
@@ -139,7 +139,7 @@ def test_a_log_of_the_first_format_is_migrated_on_demand(exq: Exq, home: Path) -
 
 
 def test_a_log_is_exported_and_imported(exq: Exq, home: Path) -> None:
-    # L-32 L-33
+    # L-44 L-45
     exq("run", "--home", home, "--", "true")
     Path("head").write_text(exq("log", "checkpoint", "--home", home).out)
     told = exq("log", "export", "copy", "--home", home, "--json")

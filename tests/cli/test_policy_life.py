@@ -47,7 +47,7 @@ def test_findings_are_told_and_only_the_strict_fail(exq: Exq, home: Path) -> Non
 
 
 def test_set_with_an_unreachable_policy_is_neither_sound_nor_signed(exq: Exq, home: Path) -> None:
-    #
+    #
     narrow(home, 'context.program == "git" && context.program == "ls"')
     checked = exq("policy", "check", "--home", home, "--json")
     assert (checked.status, checked.json["ok"]) == (65, False)
@@ -192,7 +192,7 @@ def test_set_comes_into_force_at_a_time(exq: Exq, home: Path) -> None:
 
 
 def test_older_epoch_is_taken_back_as_a_new_one(exq: Exq, home: Path) -> None:
-    #
+    #
     edit(home, '"shred"', '"dash"')
     assert exq("policy", "publish", "--home", home).status == 0
     assert exq("run", "--home", home, "--", *TRUE).status == 77
@@ -283,7 +283,7 @@ def two(home: Path) -> Path:
 
 
 def test_record_of_one_owner_of_two_decides_nothing(exq: Exq, home: Path, two: Path) -> None:
-    #
+    #
     assert newest(exq, home) == (1, "waits for 1 more owners")
     denied = exq("authorize", "--home", home, "-o", "b", "--", *TRUE)
     assert denied.status == 77
@@ -294,7 +294,7 @@ def test_record_of_one_owner_of_two_decides_nothing(exq: Exq, home: Path, two: P
 
 
 def test_the_former_stays_until_enough_owners_signed(exq: Exq, home: Path, two: Path) -> None:
-    #
+    #
     assert exq("policy", "endorse", "1", "--home", home, "--key", two).status == 0
     edit(home, '"shred"', '"dash"')
     published = exq("policy", "publish", "--home", home, "--json")

@@ -36,7 +36,7 @@ def test_a_home_is_published_round_by_round(exq: Exq, home: Path) -> None:
 
 
 def test_what_contradicts_the_published_log_is_denied(exq: Exq, home: Path, founded: Path) -> None:
-    """L-34: the home's log is an older copy."""
+    """L-46: the home's log is an older copy."""
     assert exq("run", "--home", home, "--", "true").status == 0
     assert exq("log", "publish", "public", "--home", home).status == 0
     before = Path("public/checkpoint").read_bytes()

@@ -39,7 +39,7 @@ def test_a_fresh_home_has_lists_and_trust_asks_for_them(home: Path) -> None:
 
 
 def test_denied_from_the_refreshed_bundle_on(exq: Exq, home: Path, bundle: Path) -> None:
-    # A-52 A-57
+    # A-54 A-59
     assert codes(exq, home, bundle) is None
     revoked = exq("revoke", bundle, "--reason", "key left on a train", "--home", home, "--json")
     assert revoked.status == 0, revoked
@@ -173,7 +173,7 @@ def test_settings_of_a_version_that_is_due_at_once_are_refused(exq: Exq, home: P
 
 
 def test_a_bundle_is_freshened_where_the_log_has_a_newer_list(exq: Exq, opened: Home, home: Path, bundle: Path) -> None:
-    #
+    #
     data = bundle.read_bytes()
     assert freshen(opened, data) == data
     exq("revoke", bundle, "--reason", "why", "--home", home)
@@ -185,7 +185,7 @@ def test_a_bundle_is_freshened_where_the_log_has_a_newer_list(exq: Exq, opened: 
 
 
 def test_a_list_that_is_due_is_published_for_the_bundle_that_needs_it(opened: Home, bundle: Path) -> None:
-    # A-53 A-58
+    # A-55 A-60
     settings = opened.path / "authority.toml"
     # Of ten hours more than five are over.
     settings.write_text(settings.read_text().replace("period = 3600", "period = 36000"))
@@ -197,7 +197,7 @@ def test_a_list_that_is_due_is_published_for_the_bundle_that_needs_it(opened: Ho
 
 
 def test_a_newer_list_is_taken_even_if_none_can_be_published(exq: Exq, opened: Home, home: Path, bundle: Path) -> None:
-    #
+    #
     data = bundle.read_bytes()
     exq("revoke", bundle, "--reason", "why", "--home", home)
     (home / "keys" / "authority.pem").unlink()
@@ -208,7 +208,7 @@ def test_a_newer_list_is_taken_even_if_none_can_be_published(exq: Exq, opened: H
 
 
 def test_what_cannot_be_freshened_is_left_for_the_gate(opened: Home, bundle: Path) -> None:
-    #
+    #
     data = bundle.read_bytes()
     for presented in (None, b"", b"noise", bytes(bundles.MAX_BUNDLE + 1)):
         assert freshen(opened, presented) == presented

@@ -130,7 +130,7 @@ def test_the_authority_answers_beside_the_log(exq: Exq, home: Path, process: sub
 
 
 def test_a_policy_that_is_published_meanwhile_is_followed(exq: Exq, home: Path, process: subprocess.Popen[str]) -> None:
-    """A-19"""
+    """A-30"""
     url = url_of(process)
     assert post(url, "/authorize", requested(home)).status_code == 200
     rules = home / "policy" / "starter.cedar"

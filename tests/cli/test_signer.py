@@ -66,7 +66,7 @@ def journal_of(vault: Path) -> list[dict[str, int | str]]:
 
 
 def test_the_home_works_as_before_and_holds_no_key_of_the_authority(exq: Exq, home: Path, vault: Path) -> None:
-    #
+    #
     assert {path.name for path in (home / "keys").iterdir()} == {"passphrase", "requester.pem", "runtime.pem"}
     assert (vault / "keys" / "passphrase").read_bytes() != (home / "keys" / "passphrase").read_bytes()
     with serving(vault) as daemon:
@@ -95,7 +95,7 @@ def test_the_home_works_as_before_and_holds_no_key_of_the_authority(exq: Exq, ho
 def test_without_the_daemon_nothing_is_authorized_and_the_error_says_what_to_do(
     exq: Exq, home: Path, vault: Path
 ) -> None:
-    #
+    #
     called = exq("run", "--home", home, "--", "touch", "ran")
     assert called.status == 69
     assert "exequatur signer serve" in called.err
@@ -105,7 +105,7 @@ def test_without_the_daemon_nothing_is_authorized_and_the_error_says_what_to_do(
 
 
 def test_a_user_that_is_not_listed_gets_nothing_signed(exq: Exq, home: Path, vault: Path) -> None:
-    #
+    #
     with serving(vault, "--allow-uid", str(os.geteuid() + 1)):
         called = exq("run", "--home", home, "--", "touch", "ran")
     assert called.status == 77
@@ -118,7 +118,7 @@ def test_a_user_that_is_not_listed_gets_nothing_signed(exq: Exq, home: Path, vau
 def test_a_daemon_killed_in_the_middle_of_a_signature_leaves_one_artifact(
     home: Path, vault: Path, tmp_path: Path, last: int
 ) -> None:
-    # the decision is the first signature of an answer, the artifact the second
+    # the decision is the first signature of an answer, the artifact the second
     command = measure([b"true"], cwd=os.fsencode(tmp_path), environ=ENVIRON, load=hash_file, enforcement=frozenset())
     marker = tmp_path / "marker"
     with enter(home) as opened:
@@ -161,7 +161,7 @@ def _kill_at(marker: Path, process: int) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is somebody whom only root can be")
 def test_another_user_runs_what_it_may_with_keys_that_it_cannot_read(founded: Path, home: Path, vault: Path) -> None:
-    #
+    #
     agent = 65_534
     place = Path("/var/tmp") / f"exequatur-test-{os.getpid()}"
     place.mkdir(mode=0o755)
@@ -213,7 +213,7 @@ sys.exit(3)
 def test_an_interrupted_take_is_finished_by_the_next(
     exq: Exq, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
-    #
+    #
     real = getattr(signing, act)
 
     def interrupted(*arguments: object) -> object:
@@ -234,7 +234,7 @@ def test_an_interrupted_take_is_finished_by_the_next(
 
 
 def test_keys_that_a_daemon_cannot_hold_stay(exq: Exq, home: Path, tmp_path: Path) -> None:
-    #
+    #
     take = ("--socket", tmp_path / "sock", "--home", home)
     called = exq("signer", "take", tmp_path / "vault", "runtime", *take)
     assert (called.status, (home / "keys" / "runtime.pem").exists()) == (77, True)
@@ -259,7 +259,7 @@ def test_keys_that_a_daemon_cannot_hold_stay(exq: Exq, home: Path, tmp_path: Pat
     ],
 )
 def test_settings_that_name_keys_wrongly_are_refused(exq: Exq, home: Path, line: str, complaint: str) -> None:
-    #
+    #
     path = home / "authority.toml"
     path.write_text(f"{path.read_text()}\n{line}\n")
     called = exq("run", "--home", home, "--", "true")
@@ -277,7 +277,7 @@ def test_settings_come_back_as_they_were_written(home: Path) -> None:
 
 
 def test_a_key_file_elsewhere_with_a_passphrase_of_its_own(exq: Exq, home: Path, tmp_path: Path) -> None:
-    #
+    #
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     (elsewhere / "secret").write_text("another passphrase\n")

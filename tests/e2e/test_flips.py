@@ -1,4 +1,7 @@
-"""One flipped bit in any byte of a bundle that ``authorize`` made: denied, at a step that has a name."""
+"""One flipped bit in a bundle that ``authorize`` made: denied, at a step that has a name.
+
+Every fourth byte here; of the vectors every byte is flipped (tests/properties/test_mutations.py).
+"""
 
 import json
 import os
@@ -49,7 +52,7 @@ def decider(home: Home, memory: Memory | None, proofs: tuple[Proof, ...] = ()) -
 
 def check_flips(bundle: bytes, decide: Callable[[bytes], Verdict]) -> None:
     assert decide(bundle).code is None
-    for position, changed in flips(bundle, one_bit):
+    for position, changed in flips(bundle, lambda position: one_bit(position) if position % 4 == 0 else ()):
         failure = decide(changed).failure
         assert failure is not None, position
         assert failure.code not in {None, Code.INTERNAL_ERROR}, position

@@ -24,7 +24,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 def test_clock_that_steps_back_stops_registration_until_it_is_right(place: Place) -> None:
-    # L-14 L-23
+    # L-14 L-35
     scene.create(place).close()
     time = NOW
 

@@ -40,18 +40,18 @@ def check(name: str, found: Found) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", matrix.OPERATIONS)
 def test_disk_that_fails_at_any_call_loses_nothing(name: str, nursery: Nursery, tmp_path: Path) -> None:
-    # L-36
+    # L-48
     check(name, matrix.run(matrix.OPERATIONS[name], nursery, tmp_path, generator(f"matrix {name}")))
 
 
 @pytest.mark.timeout(400)
 def test_driver_that_fails_at_any_call_loses_nothing(server: Server, nursery: Nursery) -> None:
-    # L-36
+    # L-48
     check(matrix.DRIVER, matrix.run_driver(server, nursery))
 
 
 def test_connection_that_is_cut_anywhere_loses_nothing(server: Server) -> None:
-    # L-36
+    # L-48
     check(matrix.WIRE, matrix.run_wire(server))
 
 
@@ -133,7 +133,7 @@ def test_wal_has_its_name_for_good_also_when_sqlite_could_not_make_sure_of_it(nu
 
 
 def test_log_is_not_made_beside_the_wal_of_another(tmp_path: Path) -> None:
-    # L-37
+    # L-49
     path = tmp_path / "log.db"
     logs.make_log(path, 4)
     wal = path.with_name("log.db-wal")
@@ -150,7 +150,7 @@ def test_log_is_not_made_beside_the_wal_of_another(tmp_path: Path) -> None:
 
 
 def test_log_that_is_made_takes_nothing_from_a_killed_process_of_the_same_number(tmp_path: Path) -> None:
-    # L-37
+    # L-49
     path = tmp_path / "log.db"
     logs.make_log(tmp_path / "other.db", 4)
     with scene.reopen(tmp_path / "other.db") as log:

@@ -43,7 +43,7 @@ def artifact_of(data: bytes) -> Statement:
 
 
 def test_an_approved_request_becomes_an_artifact_that_the_kernel_admits(house: House) -> None:
-    # A-14 A-23 A-24
+    # A-25 A-06 A-07
     asked = house.asked()
     assert house.refuse(asked).code == "APPROVAL_MISSING"
     approval = approve(house, asked)
@@ -65,7 +65,7 @@ def test_an_approved_request_becomes_an_artifact_that_the_kernel_admits(house: H
 
 
 def test_both_decisions_are_replayed(house: House) -> None:
-    #
+    #
     asked = house.asked()
     house.refuse(asked)
     approval = approve(house, asked)
@@ -79,7 +79,7 @@ def test_both_decisions_are_replayed(house: House) -> None:
 
 
 def test_as_many_as_policy_asks_for(tmp_path: Path) -> None:
-    #
+    #
     house = House(tmp_path, MemoryLog(), with_rules(ASKS.format(2)))
     asked = house.asked()
     assert house.refuse(asked).approvals == 2
@@ -99,7 +99,7 @@ def test_as_many_as_policy_asks_for(tmp_path: Path) -> None:
     ("scope", "uses", "granted"), [("once", 1, 1), ("uses", 3, 3), ("uses", 9, 5), ("until", 0, 5)]
 )
 def test_uses_are_the_least_of_policy_and_approval(house: House, scope: str, uses: int, granted: int) -> None:
-    #
+    #
     asked = house.asked()
     house.refuse(asked)
     approve(house, asked, scope=scope, uses=uses)
@@ -109,7 +109,7 @@ def test_uses_are_the_least_of_policy_and_approval(house: House, scope: str, use
 
 
 def test_an_approval_of_another_request_is_no_approval_of_this(house: House) -> None:
-    #
+    #
     asked, other = house.asked(), house.asked()
     house.refuse(asked)
     house.refuse(other)
@@ -119,7 +119,7 @@ def test_an_approval_of_another_request_is_no_approval_of_this(house: House) -> 
 
 
 def test_an_expired_approval_counts_no_more(house: House) -> None:
-    #
+    #
     asked = house.asked()
     house.refuse(asked)
     approve(house, asked, expires=NOW + 10)
@@ -127,7 +127,7 @@ def test_an_expired_approval_counts_no_more(house: House) -> None:
 
 
 def test_the_authority_does_not_consent_to_itself(house: House) -> None:
-    #
+    #
     asked = house.asked()
     house.refuse(asked)
     approve(house, asked, "authority")
@@ -139,7 +139,7 @@ def test_the_authority_does_not_consent_to_itself(house: House) -> None:
     "change", [{"by": "requester"}, {"iss": REQUESTER}, {"uses": 2}, {"scope": "task"}, {"expires": NOW}]
 )
 def test_what_would_count_for_nothing_is_not_signed(house: House, change: dict[str, Any]) -> None:
-    #
+    #
     with pytest.raises(ValueError, match="approv"):
         approve(house, house.asked(), **change)
 
@@ -159,7 +159,7 @@ def test_only_a_request_is_approved(house: House) -> None:
 
 
 def test_a_policy_that_forbids_meanwhile_is_heeded(house: House) -> None:
-    #
+    #
     asked = house.asked()
     house.refuse(asked)
     approve(house, asked)
@@ -171,7 +171,7 @@ def test_a_policy_that_forbids_meanwhile_is_heeded(house: House) -> None:
 
 
 def test_others_do_not_make_a_list_of_approvals_count(house: House) -> None:
-    #
+    #
     asked = house.asked()
     request = statement.parse(asked.request)
     approval = approve(house, asked)

@@ -99,7 +99,7 @@ def test_terms_are_the_facts_and_what_policy_obliges_to(tmp_path: Path) -> None:
 
 
 def test_preimages_are_stored_under_the_commitments(house: House) -> None:
-    #
+    #
     asked = house.asked()
     record = artifact_of(house.issue(asked)).record
     assert isinstance(record, Authorization)
@@ -129,7 +129,7 @@ def test_requester_and_caller_only_narrow(
     caller_scope: dict[str, Any],
     granted: tuple[int, int],
 ) -> None:
-    #
+    #
     house = under(tmp_path, f"{rules} permit (principal, action, resource);")
     issued = house.issue(house.asked(**request_scope)._replace(**caller_scope))
     assert (issued.expires - NOW, issued.uses) == granted
@@ -152,7 +152,7 @@ def test_a_type_of_action_that_has_no_mapping_is_denied(house: House) -> None:
     ],
 )
 def test_a_denial_is_logged_and_nothing_follows_it(tmp_path: Path, rules: str, code: str) -> None:
-    #
+    #
     house = under(tmp_path, rules)
     asked = house.asked()
     refused = house.refuse(asked)
@@ -174,7 +174,7 @@ def test_a_denial_says_which_policy_and_why(house: House) -> None:
 
 
 def test_what_needs_approval_is_logged_and_waits(tmp_path: Path) -> None:
-    #
+    #
     house = under(tmp_path, '@require_approval("1") permit (principal, action, resource);')
     asked = house.asked()
     refused = house.refuse(asked)
@@ -218,7 +218,7 @@ def test_a_request_for_nothing_is_refused(house: House) -> None:
 
 
 def test_a_request_under_a_grant_that_is_not_there_is_refused(house: House) -> None:
-    #
+    #
     asked, size = house.asked(), len(memory_log(house).tree.entries)
     parsed = statement.parse(asked.request)
     delegated = parsed.record._replace(links=(Link("parent", bytes(32)),))
@@ -256,7 +256,7 @@ def test_a_policy_that_is_not_in_force_yet_decides_nothing(house: House) -> None
 
 
 def test_asking_again_gives_the_same_bundle_at_any_later_time(house: House) -> None:
-    #
+    #
     asked = house.asked()
     issued = house.issue(asked)
     size = len(memory_log(house).tree.entries)
@@ -305,7 +305,7 @@ def test_an_artifact_of_an_earlier_policy_comes_with_that_policy(house: House) -
     ],
 )
 def test_asking_again_for_something_else_is_a_conflict(house: House, change: Callable[[Asked], Asked]) -> None:
-    #
+    #
     asked = house.asked()
     house.issue(asked)
     assert house.refuse(change(asked)).code == "CONFLICT"
@@ -322,7 +322,7 @@ def test_asking_again_after_the_artifact_expired_is_refused(house: House) -> Non
 def test_another_process_that_answers_first_is_the_one_that_answers(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    #
+    #
     asked = house.asked()
     first = house.open().authorize_many([asked], now=NOW)[0]
     # This process looked before the other one had kept its answer.
@@ -363,7 +363,7 @@ def test_nothing_is_signed_while_the_log_is_away(house: House) -> None:
 @pytest.mark.parametrize("committed", [False, True])
 @pytest.mark.parametrize("batches", [0, 1])
 def test_after_a_lost_answer_the_same_bytes_are_sent(house: House, batches: int, committed: bool) -> None:
-    # A-14 B-11
+    # A-25 B-11
     log, asked = memory_log(house), house.asked()
     log.sent.clear()
     log.answers, log.loses_answer = batches, committed
@@ -386,7 +386,7 @@ def test_after_a_lost_answer_the_same_bytes_are_sent(house: House, batches: int,
 def test_a_crash_before_anything_is_kept_leaves_nothing_to_stand_by(
     house: House, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    # A-15 B-11
+    # A-26 B-11
     asked = house.asked()
 
     def crash(*_: object) -> None:
@@ -405,7 +405,7 @@ def test_a_crash_before_anything_is_kept_leaves_nothing_to_stand_by(
 
 
 def test_a_record_that_stands_under_other_signature_bytes_is_used_as_it_stands(house: House) -> None:
-    # A-17 L-06
+    # A-28 L-06
     # ES256 signatures of others are random, and this authority has lost its journal.
     asked = house.asked()
     issued = house.issue(asked)
@@ -425,7 +425,7 @@ def test_a_record_that_stands_under_other_signature_bytes_is_used_as_it_stands(h
 
 
 def test_a_record_of_ours_that_stands_with_a_bad_signature_is_not_used(house: House) -> None:
-    #
+    #
     asked = house.asked()
     house.issue(asked)
     (house.folder / "journal.db").unlink()
@@ -438,7 +438,7 @@ def test_a_record_of_ours_that_stands_with_a_bad_signature_is_not_used(house: Ho
 
 
 def test_a_log_that_refuses_the_bytes_it_holds_is_not_believed(house: House) -> None:
-    #
+    #
     asked = house.asked()
     house.issue(asked)
     (house.folder / "journal.db").unlink()
@@ -451,7 +451,7 @@ def test_a_log_that_refuses_the_bytes_it_holds_is_not_believed(house: House) -> 
 
 
 def test_a_log_that_names_another_record_is_not_believed(house: House) -> None:
-    #
+    #
     asked = house.asked()
     house.issue(asked)
     log = memory_log(house)

@@ -66,7 +66,7 @@ def test_a_head_without_a_checkpoint_has_none_beside_it(house: House, monkeypatc
 
 
 def test_each_bundle_continues_the_heads_of_the_ones_before(house: House) -> None:
-    # A-17 B-12
+    # A-28 B-12
     sizes = [size_of(house.issue(house.asked()).bundle) for _ in range(18)]
     last = house.issue(house.asked())
     assert [proof.size for proof in decoded(last).proofs] == sizes[-16:]
@@ -115,7 +115,7 @@ def test_starting_heads_are_stapled_too(house: House) -> None:
 
 
 def test_a_head_that_the_log_does_not_continue_is_reported_and_nothing_is_given_out(house: House) -> None:
-    #
+    #
     fork = Head(house.log.origin, 2, bytes(32))
     with pytest.raises(NotProvenError, match="does not continue its head of 2"):
         house.answer(house.asked(runtime=RUNTIME._replace(heads=(fork,))))
@@ -227,7 +227,7 @@ def test_what_cannot_be_refreshed_is_refused(house: House) -> None:
 
 
 def test_a_bundle_of_another_history_is_not_refreshed(house: House) -> None:
-    #
+    #
     issued = house.issue(house.asked())
     log = memory_log(house)
     last = log.tree.entries[-1]

@@ -43,7 +43,7 @@ def test_the_starter_comes_with_cases_that_hold(tmp_path: Path) -> None:
 
 
 def test_a_case_is_decided_by_what_decides_requests(house: House) -> None:
-    #
+    #
     claims = {"confirmed": True}
     asked = house.asked(claims=claims)
     real = decide(statement.parse(asked.request), asked.salt, world.COMMAND, house.policy, world.NOW)

@@ -68,7 +68,7 @@ def test_an_empty_set_denies_everything() -> None:
 def test_a_request_that_slips_past_a_forbid_without_a_schema_is_denied_with_one(
     context: dict[str, Any],
 ) -> None:
-    # A-04 A-10
+    # A-04 A-18
     # Bare Cedar allows both, the second without any error; that is why a schema is mandatory here.
     request = {"principal": 'Requester::"alice"', "action": 'Action::"run"', "resource": 'Executable::"x"'}
     bare = cedarpy.is_authorized({**request, "context": context}, PERMIT_ALL + FORBID_RM, "[]")
@@ -240,7 +240,7 @@ def cedarpy_version() -> str:
     ],
 )
 def test_a_set_with_a_fault_is_refused_with_its_place(policies: str, line: int) -> None:
-    #
+    #
     with pytest.raises(PolicySetError) as caught:
         load(policies)
     assert (caught.value.file, caught.value.line) == ("test.cedar", line)
@@ -258,7 +258,7 @@ def test_a_set_with_a_fault_is_refused_with_its_place(policies: str, line: int) 
     ],
 )
 def test_a_policy_that_can_never_apply_is_refused(condition: str) -> None:
-    #
+    #
     with pytest.raises(PolicySetError, match=r"test\.cedar:2: can never apply"):
         load(f"{PERMIT_ALL}forbid (principal, action, resource) {condition};")
 
@@ -267,12 +267,12 @@ def test_a_policy_that_can_never_apply_is_refused(condition: str) -> None:
     "condition", ["", "when { true }", "when { context.now > 1 }", "unless { principal is Admin } // no\n"]
 )
 def test_a_policy_that_may_apply_is_taken(condition: str) -> None:
-    #
+    #
     assert len(load(f"{PERMIT_ALL}forbid (principal, action, resource) {condition};").policies) == 2
 
 
 def test_an_unfinished_policy_does_not_go_on_in_the_next_file() -> None:
-    #
+    #
     files = {"a.cedar": b"permit (principal, action, resource)", "b.cedar": b"when { context.now > 1 };"}
     assert len(cedarpy.PolicySet.from_str("\n".join(text.decode() for text in files.values()))) == 1
     with pytest.raises(PolicySetError) as caught:
@@ -282,7 +282,7 @@ def test_an_unfinished_policy_does_not_go_on_in_the_next_file() -> None:
 
 @pytest.mark.parametrize("schema", ["entity", "entity A = { x: Nothing };", "entity A;\nentity A;"])
 def test_a_schema_with_a_fault_is_refused(schema: str) -> None:
-    #
+    #
     with pytest.raises(PolicySetError) as caught:
         load("", schema)
     assert caught.value.file == "schema.cedarschema"
@@ -304,7 +304,7 @@ def test_a_schema_with_a_fault_is_refused(schema: str) -> None:
     ],
 )
 def test_entities_with_a_fault_are_refused(entities: str, line: int) -> None:
-    #
+    #
     with pytest.raises(PolicySetError) as caught:
         load(PERMIT_ALL, entities=entities)
     assert (caught.value.file, caught.value.line) == ("entities.json", line)

@@ -54,7 +54,7 @@ def mapped(arguments: dict[str, Any]) -> Query:
 
 
 def test_a_forbid_that_lacks_its_attribute_does_not_apply() -> None:
-    # A-04 A-10
+    # A-04 A-18
     forbid = 'forbid (principal, action, resource) when { context.args.name == "rm" };'
     found = bare(PERMIT + forbid, {"args": {}})
     assert found.decision is cedarpy.Decision.Allow
@@ -98,7 +98,7 @@ def test_a_forbid_about_an_entity_that_is_not_there_does_not_apply() -> None:
     ],
 )
 def test_what_an_agent_says_becomes_an_entity(value: dict[str, Any]) -> None:
-    # A-06 A-07
+    # A-09 A-10
     policy = 'permit (principal, action, resource) when { context.args has who && context.args.who == Admin::"root" };'
     if "__entity" in value:
         assert bare(policy, {"args": {"who": value}}).decision is cedarpy.Decision.Allow
@@ -117,7 +117,7 @@ def test_what_an_agent_says_becomes_an_entity(value: dict[str, Any]) -> None:
 )
 @pytest.mark.parametrize("depth", [0, 1, 4])
 def test_an_escape_is_refused_at_any_depth(escape: dict[str, Any], depth: int) -> None:
-    #
+    #
     value: Any = escape
     for _ in range(depth):
         value = {"list": [value]}
@@ -127,7 +127,7 @@ def test_an_escape_is_refused_at_any_depth(escape: dict[str, Any], depth: int) -
 
 @pytest.mark.parametrize(("value", "told"), [(1.5, "fraction"), (2**63, "64 signed bits"), (-(2**63) - 1, "64")])
 def test_a_number_that_cedar_does_not_hold_is_no_request(value: float, told: str) -> None:
-    #
+    #
     assert bare(PERMIT, {"args": {"count": value}}).decision is cedarpy.Decision.NoDecision
     assert ask(PERMIT, {"count": value}).code == "POLICY_NO_DECISION"
     with pytest.raises(MappingError, match=told):
@@ -135,13 +135,13 @@ def test_a_number_that_cedar_does_not_hold_is_no_request(value: float, told: str
 
 
 def test_null_is_absence_here_and_no_request_to_cedar() -> None:
-    #
+    #
     assert bare(PERMIT, {"args": {"name": None}}).decision is cedarpy.Decision.NoDecision
     assert mapped({"name": None}).context["args"] == {}
 
 
 def test_the_digest_is_over_what_was_said_and_not_over_what_cedar_is_told() -> None:
-    #
+    #
     salt = bytes(16)
 
     def committed(arguments: dict[str, Any]) -> bytes:
@@ -153,7 +153,7 @@ def test_the_digest_is_over_what_was_said_and_not_over_what_cedar_is_told() -> N
 
 
 def test_text_with_two_spellings_is_refused() -> None:
-    #
+    #
     forbid = 'forbid (principal, action, resource) when { context.args has name && context.args.name == "é" };'
     assert bare(PERMIT + forbid, {"args": {"name": "e\u0301"}}).decision is cedarpy.Decision.Allow
     with pytest.raises(MappingError, match="normalization form"):
@@ -161,14 +161,14 @@ def test_text_with_two_spellings_is_refused() -> None:
 
 
 def test_policies_that_do_not_parse_are_an_answer_and_no_error() -> None:
-    #
+    #
     assert bare("permit (principal", {}).decision is cedarpy.Decision.NoDecision
     with pytest.raises(PolicySetError):
         load("permit (principal")
 
 
 def test_a_template_permits_nothing_and_says_nothing() -> None:
-    #
+    #
     template = "permit (principal == ?principal, action, resource);"
     found = bare(template, {})
     assert (found.decision, found.diagnostics.errors) == (cedarpy.Decision.Deny, [])
@@ -177,7 +177,7 @@ def test_a_template_permits_nothing_and_says_nothing() -> None:
 
 
 def test_a_forbid_that_can_never_apply_passes_validation_in_silence() -> None:
-    #
+    #
     forbid = "forbid (principal, action, resource) when { principal is Admin };"
     result = cedarpy.validate_policies(PERMIT + forbid, SCHEMA)
     assert (result.validation_passed, result.errors) == (True, [])
@@ -192,14 +192,14 @@ def test_reasons_are_positions_and_not_ids() -> None:
 
 
 def test_two_policies_may_have_one_id() -> None:
-    #
+    #
     assert bare(PERMIT + PERMIT, {}).decision is cedarpy.Decision.Allow
     with pytest.raises(PolicySetError, match="taken"):
         load(PERMIT + PERMIT)
 
 
 def test_a_comment_ends_where_an_editor_shows_none() -> None:
-    #
+    #
     hidden = "// nothing here\rpermit (principal, action, resource);\n"
     assert bare(hidden, {}).decision is cedarpy.Decision.Allow
     with pytest.raises(PolicySetError, match=r"U\+000D"):
@@ -207,7 +207,7 @@ def test_a_comment_ends_where_an_editor_shows_none() -> None:
 
 
 def test_a_key_that_stands_twice_takes_its_last_value() -> None:
-    #
+    #
     entities = '[{"uid": {"type": "Requester", "id": "r"}, "attrs": {"level": 9, "level": 1}, "parents": []}]'
     assert json.loads(entities)[0]["attrs"]["level"] == 1
     with pytest.raises(PolicySetError, match="repeated"):
@@ -224,7 +224,7 @@ def test_arithmetic_that_overflows_takes_a_forbid_with_it() -> None:
 
 
 def test_nesting_without_end_is_refused_before_the_engine() -> None:
-    #
+    #
     value: Any = "x"
     for _ in range(200):
         value = [value]

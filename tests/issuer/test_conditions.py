@@ -78,7 +78,7 @@ def proves(one: str, other: str) -> bool:
     ],
 )
 def test_what_follows(known: str, follows: str) -> None:
-    #
+    #
     assert proves(known, follows)
 
 
@@ -102,7 +102,7 @@ def test_what_follows(known: str, follows: str) -> None:
     ],
 )
 def test_what_does_not_follow_by_the_text(known: str, unknown: str) -> None:
-    #
+    #
     assert not proves(known, unknown)
 
 
@@ -124,7 +124,7 @@ def test_what_does_not_follow_by_the_text(known: str, unknown: str) -> None:
     ],
 )
 def test_what_contradicts_itself(condition: str) -> None:
-    #
+    #
     assert Known(parsed(condition)).contradiction() is not None
 
 
@@ -222,7 +222,7 @@ QUERIES = st.builds(
 @settings(max_examples=300)
 @given(one=CONDITIONS, other=CONDITIONS, queries=st.lists(QUERIES, min_size=1, max_size=6))
 def test_what_is_proven_holds_for_the_engine(one: str, other: str, queries: list[Query]) -> None:
-    #
+    #
     known, wanted = parsed(one), parsed(other)
     proven, impossible = Known(known).proves(map(goal, wanted)), Known(known).contradiction() is not None
     for query in queries:

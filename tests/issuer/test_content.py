@@ -23,7 +23,7 @@ def path_of(tmp_path: Path, digest: bytes) -> Path:
 
 
 def test_content_comes_back_by_its_digest(store: ContentStore) -> None:
-    #
+    #
     assert store.put(b"descriptor") == sha256(b"descriptor").digest()
     assert store.get(sha256(b"descriptor").digest()) == b"descriptor"
 
@@ -48,7 +48,7 @@ def test_what_was_never_stored_is_missing(store: ContentStore) -> None:
 
 
 def test_one_flipped_bit_is_damage_and_putting_it_again_mends_it(store: ContentStore, tmp_path: Path) -> None:
-    #
+    #
     digest = store.put(b"descriptor")
     path_of(tmp_path, digest).write_bytes(b"descriptos")
     with pytest.raises(ContentDamagedError):

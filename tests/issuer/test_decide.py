@@ -155,7 +155,7 @@ def test_approvals_that_the_policy_record_demands_make_it_wait_too(tmp_path: Pat
 
 
 def test_an_obligation_that_cannot_be_obeyed_denies(house: House) -> None:
-    #
+    #
     # A published set has none; this one was put together by hand.
     policy_set = with_rules('@ttl("soon") permit (principal, action, resource);')
     asked = house.asked()

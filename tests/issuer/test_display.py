@@ -34,7 +34,7 @@ from tests.support import world
     ],
 )
 def test_ordinary_values_are_shown_as_they_are(value: Any, text: str) -> None:
-    # A-37
+    # A-08
     assert escape(value) == (text, ())
 
 
@@ -75,14 +75,14 @@ def test_ordinary_values_are_shown_as_they_are(value: Any, text: str) -> None:
     ],
 )
 def test_what_could_read_as_something_else_is_escaped_and_said(value: Any, text: str, warning: str) -> None:
-    # A-37
+    # A-08
     shown = escape(value)
     assert shown.text == text
     assert any(warning in one for one in shown.warnings), shown.warnings
 
 
 def test_long_value_says_what_it_hides() -> None:
-    # A-38
+    # A-08
     tail = "; rm -rf /"
     text = "x" * WHOLE + tail
     shown = escape(text)
@@ -94,13 +94,13 @@ def test_long_value_says_what_it_hides() -> None:
 
 
 def test_what_is_hidden_in_the_middle_is_warned_of() -> None:
-    # A-37 A-38
+    # A-08
     assert any("terminal" in one for one in escape("x" * WHOLE + "\x1b" + "x" * WHOLE).warnings)
 
 
 @given(st.text() | st.binary())
 def test_shown_values_hold_nothing_that_turns_hides_or_ends_a_line(value: str | bytes) -> None:
-    # A-37
+    # A-08
     shown = escape(value).text
     assert shown[0] == shown[-1] == '"'
     for character in shown:
@@ -110,13 +110,13 @@ def test_shown_values_hold_nothing_that_turns_hides_or_ends_a_line(value: str | 
 
 @given(st.lists(st.text(max_size=6) | st.binary(max_size=6), min_size=2, max_size=2, unique=True))
 def test_different_values_look_different(values: list[str | bytes]) -> None:
-    # A-37
+    # A-08
     one, other = (escape(value, named=True).text for value in values)
     assert one != other
 
 
 def test_action_is_shown_value_by_value() -> None:
-    # A-37
+    # A-08
     found = {line.place: line.text for line in describe(world.COMMAND)}
     assert found == {
         "/type": '"process.exec"',
@@ -130,7 +130,7 @@ def test_action_is_shown_value_by_value() -> None:
 
 
 def test_names_are_escaped_like_values() -> None:
-    # A-37
+    # A-08
     call = {"type": "mcp.tool", "name": "book", "resource": "urn:x:y", "args": {"a/b~\x1b": b"x", "n": [], "s": {}}}
     found = {line.place: line for line in describe(call)}
     assert found["/args/a~1b~0\\x1b"].text == 'bytes "x"'

@@ -65,7 +65,7 @@ def test_an_endorsement_approves_the_very_record(content: ContentStore) -> None:
 
 
 def test_a_record_is_not_in_force_before_enough_owners_stand_behind_it(content: ContentStore) -> None:
-    #
+    #
     policy = published(content)
     with pytest.raises(NoPolicyError, match="none is active and signed by enough owners"):
         in_force([policy], SET, NOW, TRUST)
@@ -76,7 +76,7 @@ def test_a_record_is_not_in_force_before_enough_owners_stand_behind_it(content: 
 
 
 def test_until_then_the_former_stays(content: ContentStore) -> None:
-    #
+    #
     first = published(content)
     second = published(content, first)
     records = [first, endorsed(first), second]
@@ -93,7 +93,7 @@ def _forged(policy: Statement, **changed: Any) -> Statement:
 
 
 def test_what_is_no_endorsement_counts_for_nothing(content: ContentStore) -> None:
-    #
+    #
     other = published(content)
     policy = published(content, other)
     nothing = [
@@ -113,7 +113,7 @@ def test_what_is_no_endorsement_counts_for_nothing(content: ContentStore) -> Non
 
 
 def test_one_owner_counts_once(content: ContentStore) -> None:
-    #
+    #
     policy = published(content)
     twice = [endorsed(policy), endorsed(policy, now=NOW + 1)]
     assert len(in_force([policy, *twice], SET, NOW, TRUST).owners) == 2
@@ -131,7 +131,7 @@ def test_a_record_by_no_owner_needs_as_many_owners(content: ContentStore) -> Non
 
 
 def test_it_comes_into_force_at_its_activation_and_not_before(content: ContentStore) -> None:
-    #
+    #
     first = published(content)
     second = published(content, first, at=NOW + 100)
     records = [first, endorsed(first), second, endorsed(second)]
@@ -141,7 +141,7 @@ def test_it_comes_into_force_at_its_activation_and_not_before(content: ContentSt
 
 
 def test_an_epoch_whose_endorsements_expire_gives_way_to_no_older_one(content: ContentStore) -> None:
-    #
+    #
     first = published(content)
     second = published(content, first)
     records = [first, endorsed(first), second, endorsed(second, exp=NOW + 10)]
@@ -154,7 +154,7 @@ def test_an_epoch_whose_endorsements_expire_gives_way_to_no_older_one(content: C
 
 
 def test_an_epoch_that_never_had_enough_owners_at_once_holds_nothing_up(content: ContentStore) -> None:
-    #
+    #
     trust = TRUST._replace(threshold=3)
     first = published(content)
     second = published(content, first)
@@ -200,7 +200,7 @@ def test_a_signature_that_would_count_for_nothing_is_not_given(content: ContentS
 
 
 def test_an_older_epochs_parts_are_published_as_a_new_one(content: ContentStore) -> None:
-    #
+    #
     first = published(content)
     changed = starter()._replace(mapping=b"# changed\n")
     data = publish(changed, FIRST, content, name=SET, iss=OWNER, previous=first, now=NOW, unique=bytes(16))
@@ -240,7 +240,7 @@ def test_a_log_in_memory_holds_both(content: ContentStore) -> None:
 
 
 def test_the_kernel_counts_the_same_endorsement(house: House) -> None:
-    #
+    #
     approval = endorsed(house.policy.statement)
     house.log.register([approval.entry])
     issued = house.issue(house.asked())

@@ -138,7 +138,7 @@ def terms_of(issued: Issued) -> Terms:
 
 
 def test_grant_is_bound_to_its_holder_and_names_what_it_covers(delegating: Delegating) -> None:
-    # A-40
+    # A-62
     held = delegating.grant(depth=2, uses=4)
     record, claims = record_of(held.issued), artifact_of(held.issued).claims
     assert (record.form, record.mode, record.depth, record.uses) == ("grant", "enforce", 2, 4)
@@ -152,7 +152,7 @@ def test_grant_is_bound_to_its_holder_and_names_what_it_covers(delegating: Deleg
 
 
 def test_policy_decides_on_grants_by_what_they_say(delegating: Delegating) -> None:
-    # A-40
+    # A-62
     refused = delegating.house.refuse(delegating.asked(delegating.wish(depth=3), facts={}))
     assert refused.code == "POLICY_DEFAULT_DENY"
     other = delegating.asked(delegating.wish(covers="mcp.tool"), facts={})
@@ -172,14 +172,14 @@ def test_policy_decides_on_grants_by_what_they_say(delegating: Delegating) -> No
     ],
 )
 def test_what_is_no_request_for_a_grant_is_refused(delegating: Delegating, change: Mapping[str, Any]) -> None:
-    # A-01 A-40
+    # A-01 A-62
     asked = delegating.asked({**delegating.wish(), **change}, facts={})
     refused = delegating.house.refuse(asked)
     assert (refused.code, refused.decision) in (("MALFORMED", None), ("UNSUPPORTED", None))
 
 
 def test_constraints_that_name_another_type_are_refused(delegating: Delegating) -> None:
-    # A-40
+    # A-62
     limits = GIT._replace(args={"/type": Matcher(Operator.EXACT, "mcp.tool")})
     assert delegating.house.refuse(delegating.asked(delegating.wish(limits=limits), facts={})).code == "MALFORMED"
 
@@ -194,7 +194,7 @@ def test_grant_for_another_runtime_than_its_request_is_refused(delegating: Deleg
 
 
 def test_holder_of_a_grant_asks_for_actions_within_it(delegating: Delegating) -> None:
-    # A-39 A-41 A-42
+    # A-61 A-63 A-64
     house, held = delegating.house, delegating.grant()
     asked = delegating.asked(world.COMMAND, held)
     issued = house.issue(asked)
@@ -211,7 +211,7 @@ def test_holder_of_a_grant_asks_for_actions_within_it(delegating: Delegating) ->
 
 
 def test_chain_on_the_products_own_log(tmp_path: Path) -> None:
-    # A-39 A-41 L-43 L-46
+    # A-61 A-63 L-43 L-46
     log = RealLog(tmp_path / "log.db")
     delegating = Delegating(House(tmp_path, log, rules()))
     first = delegating.grant(depth=2)
@@ -243,7 +243,7 @@ def test_uses_together_are_the_grants_and_no_more(tmp_path: Path) -> None:
 
 
 def test_window_of_what_is_below_ends_with_the_grant(delegating: Delegating) -> None:
-    # A-41
+    # A-63
     held = delegating.grant(ttl=60)
     late = NOW + 50
     issued = delegating.house.issue(delegating.asked(world.COMMAND, held, now=late), late)
@@ -253,19 +253,19 @@ def test_window_of_what_is_below_ends_with_the_grant(delegating: Delegating) -> 
 
 
 def test_policy_still_decides_below_a_grant(tmp_path: Path) -> None:
-    # A-41
+    # A-63
     house = House(tmp_path, MemoryLog(), rules())
     delegating = Delegating(house)
     held = delegating.grant()
     forbidding = rules()._replace(
-        sources=b'//# file rules.cedar\n@id("no") forbid (principal, action == Action::"process.exec", resource);'
+        sources=b'//# file rules.cedar\n@id("no") forbid (principal, action == Action::"process.exec", resource);\n'
     )
     house.authority = house.open(policy=house.publish(forbidding))
     assert house.refuse(delegating.asked(world.COMMAND, held)).code == "POLICY_FORBID"
 
 
 def test_what_a_grant_covers_is_no_permit_by_itself(delegating: Delegating) -> None:
-    # A-41
+    # A-63
     call = {"type": "mcp.tool", "name": "book", "resource": "urn:x:y", "args": {}}
     held = delegating.grant(limits=Constraints())
     assert "covers process.exec, not mcp.tool" in delegating.refuse(delegating.asked(call, held, facts={})).detail
@@ -283,7 +283,7 @@ def test_what_a_grant_covers_is_no_permit_by_itself(delegating: Delegating) -> N
 def test_action_outside_a_grant_is_refused_with_what_is(
     delegating: Delegating, change: Mapping[str, Any], why: str
 ) -> None:
-    # A-42
+    # A-64
     limits = Constraints(
         args={**GIT.args, "/cwd": Matcher(Operator.SUBPATH, "/srv")}, process=Process(env=("PATH",), uid=(1000,))
     )
@@ -292,7 +292,7 @@ def test_action_outside_a_grant_is_refused_with_what_is(
 
 
 def test_executable_of_a_grant_is_that_which_was_measured(delegating: Delegating) -> None:
-    # A-42
+    # A-64
     executable = FACTS["executable"]
     assert isinstance(executable, bytes)
     held = delegating.grant(limits=Constraints(process=Process(executables=(executable,))))
@@ -325,14 +325,14 @@ WIDE: list[tuple[Constraints, Constraints, str]] = [
 def test_wider_grant_is_refused_with_the_field_that_is(
     delegating: Delegating, above: Constraints, below: Constraints, field: str
 ) -> None:
-    # A-42
+    # A-64
     held = delegating.grant(depth=1, limits=above)
     asked = delegating.asked(delegating.wish("helper", 0, below), held, facts={})
     assert f"wider than the grant in {field};" in delegating.refuse(asked).detail
 
 
 def test_depth_is_used_up(delegating: Delegating) -> None:
-    # A-42
+    # A-64
     held = delegating.grant(depth=1)
     same = delegating.asked(delegating.wish("helper", 1), held, facts={})
     assert "depth 1" in delegating.refuse(same).detail
@@ -343,7 +343,7 @@ def test_depth_is_used_up(delegating: Delegating) -> None:
 
 
 def test_only_the_holder_asks_under_a_grant(delegating: Delegating) -> None:
-    # A-39
+    # A-61
     held = delegating.grant()
     assert "only its holder" in delegating.refuse(delegating.asked(world.COMMAND, held, by="requester")).detail
     asked = delegating.asked(world.COMMAND, held)
@@ -353,7 +353,7 @@ def test_only_the_holder_asks_under_a_grant(delegating: Delegating) -> None:
 
 
 def test_grant_holds_for_its_own_runtime(delegating: Delegating) -> None:
-    # A-39
+    # A-61
     held = delegating.grant()
     asked = delegating.asked(world.COMMAND, held, audience="urn:exequatur:runtime:other")
     runtime = RUNTIME._replace(id="urn:exequatur:runtime:other")
@@ -361,21 +361,21 @@ def test_grant_holds_for_its_own_runtime(delegating: Delegating) -> None:
 
 
 def test_action_is_no_parent(delegating: Delegating) -> None:
-    # A-39
+    # A-61
     issued = delegating.house.issue(delegating.asked(world.COMMAND))
     asked = delegating.asked(world.COMMAND, Held(issued, "runtime"))
     assert "no grant" in delegating.refuse(asked).detail
 
 
 def test_grant_whose_terms_were_erased_permits_nothing(delegating: Delegating) -> None:
-    # A-39
+    # A-61
     held = delegating.grant()
     delegating.house.content.drop(record_of(held.issued).terms)
     assert "erased" in delegating.refuse(delegating.asked(world.COMMAND, held)).detail
 
 
 def test_facts_of_a_grant_hold_below_it(delegating: Delegating) -> None:
-    # A-41
+    # A-63
     asked = delegating.asked(delegating.wish(), facts={"host": "build-1"})
     held = Held(delegating.house.issue(asked), "agent")
     issued = delegating.house.issue(delegating.asked(world.COMMAND, held, facts={"executable": bytes(32)}))
@@ -388,7 +388,7 @@ def test_facts_of_a_grant_hold_below_it(delegating: Delegating) -> None:
 
 
 def test_approved_grant_is_consent_to_what_is_done_under_it(tmp_path: Path) -> None:
-    # A-43
+    # A-65
     log = RealLog(tmp_path / "log.db")
     house = House(tmp_path, log, rules(asked='@require_approval("1")', wanted='@require_approval("1")'))
     delegating = Delegating(house)
@@ -415,7 +415,7 @@ def test_approved_grant_is_consent_to_what_is_done_under_it(tmp_path: Path) -> N
 
 
 def test_consent_to_a_task_is_one_voice_however_deep(tmp_path: Path) -> None:
-    # A-43
+    # A-65
     house = House(tmp_path, MemoryLog(), rules(asked='@require_approval("1")', wanted='@require_approval("2")'))
     delegating = Delegating(house)
     asked = delegating.asked(delegating.wish(depth=1), facts={})
@@ -450,6 +450,7 @@ CONSTRAINTS = st.builds(
     args=st.dictionaries(st.sampled_from(["/name", "/cwd"]), MATCHERS, max_size=2),
     process=st.builds(
         Process,
+        executables=st.none() | st.lists(st.sampled_from([bytes(32), FACTS["executable"]]), unique=True).map(tuple),
         env=st.none() | st.lists(st.sampled_from(["HOME", "PATH"]), unique=True).map(tuple),
         uid=st.none() | st.lists(st.sampled_from([0, 1000]), unique=True).map(tuple),
         image=st.sampled_from(["sealed", "path"]),
@@ -463,14 +464,14 @@ CONSTRAINTS = st.builds(
         ports=st.none() | st.lists(st.sampled_from([80, 443]), unique=True).map(tuple),
         require=st.lists(st.sampled_from(["pidfd", "lease"]), unique=True).map(tuple),
     ),
-    limits=st.builds(Limits, wall_ms=BOUND, memory=BOUND),
+    limits=st.builds(Limits, **dict.fromkeys(Limits._fields, BOUND)),
     lease_s=BOUND,
 )
 
 
 @given(CONSTRAINTS, CONSTRAINTS)
 def test_what_two_sets_have_in_common_is_within_both(one: Constraints, other: Constraints) -> None:
-    # A-41
+    # A-63
     try:
         both = grants.meet(one, other)
     except GrantError:
@@ -483,13 +484,13 @@ def test_what_two_sets_have_in_common_is_within_both(one: Constraints, other: Co
 
 @given(CONSTRAINTS, CONSTRAINTS)
 def test_fields_that_are_wider_are_named_exactly_when_there_are_some(one: Constraints, other: Constraints) -> None:
-    # A-42
+    # A-64
     assert (not list(grants.wider(one, other))) == constraints.is_subset(one, other)
 
 
 @given(CONSTRAINTS)
 def test_wish_is_read_as_it_was_made(limits: Constraints) -> None:
-    # A-40
+    # A-62
     wish = Wish("process.exec", world.signer("agent").public_key, 1, limits)
     again = grants.read(grants.descriptor_of(wish, RUNTIME.id))
     assert shape.plain(again.constraints) == shape.plain(limits)
@@ -515,13 +516,13 @@ HOLDERS = ("agent", "helper", "last")
 @settings(max_examples=25)
 @given(STEPS)
 def test_no_chain_widens_anything(steps: list[Step]) -> None:
-    # A-41 A-42
+    # A-63 A-64
     with TemporaryDirectory() as folder:
         _check_chain(Delegating(House(Path(folder), MemoryLog(), rules())), steps)
 
 
 def _check_chain(delegating: Delegating, steps: list[Step]) -> None:
-    """Have grants made one below the other as far as they are given, and an action below; compare each with the next."""
+    """Have grants made, each below the last as far as they are given, and an action; compare each with the next."""
     house, held, chain = delegating.house, None, list[Issued]()
     for holder, step in zip(HOLDERS, steps, strict=False):
         wish = delegating.wish(holder, step.depth, step.limits)
@@ -552,7 +553,7 @@ def _check_chain(delegating: Delegating, steps: list[Step]) -> None:
 
 
 def test_kinds_and_keys_of_a_chain_are_what_they_seem(delegating: Delegating) -> None:
-    # A-39
+    # A-61
     held = delegating.grant()
     issued = delegating.house.issue(delegating.asked(world.COMMAND, held))
     asked = statement.parse(bundle.decode(issued.bundle).request.statement)  # type: ignore[union-attr]  # it is there

@@ -42,7 +42,7 @@ def test_a_set_without_fault_has_no_findings() -> None:
 
 
 def test_the_airlines_policy_has_no_findings() -> None:
-    #
+    #
     assert lint.lint(load_set(policyset.read(POLICY))[0]) == []
 
 
@@ -54,14 +54,14 @@ def test_the_starter_is_called_as_broad_as_it_is() -> None:
 
 
 def test_a_policy_whose_conditions_contradict_is_unreachable() -> None:
-    # A-60 A-61
+    # A-19 A-20
     (finding,) = findings(EITHER, rule("never", 'context.program == "a" && context.program == "b"'))
     assert (finding.code, finding.level, finding.place) == ("UNREACHABLE", "error", "rules.cedar:2")
     assert '`context.program == "a"` and `context.program == "b"`' in finding.detail
 
 
 def test_a_permit_that_another_covers_is_shadowed() -> None:
-    #
+    #
     (finding,) = findings(GIT, EITHER)
     assert (finding.code, finding.policy) == ("SHADOWED", "git")
     assert "either (rules.cedar:2)" in finding.detail
@@ -88,7 +88,7 @@ def test_of_two_that_are_the_same_only_the_second_is_shadowed() -> None:
     ],
 )
 def test_a_permit_that_demands_more_is_not_shadowed(narrow: str, wide: str, shadowed: bool) -> None:
-    #
+    #
     found = codes(
         rule("git", 'context.program == "git"', more=narrow),
         rule("either", '["git", "ls"].contains(context.program)', more=wide),
@@ -97,7 +97,7 @@ def test_a_permit_that_demands_more_is_not_shadowed(narrow: str, wide: str, shad
 
 
 def test_a_permit_that_always_meets_a_forbid_is_overruled() -> None:
-    #
+    #
     wide = rule("no-git", 'context.program like "g*"', effect="forbid", scope="principal, action, resource")
     (finding,) = findings(GIT, wide)
     assert (finding.code, finding.policy, finding.level) == ("OVERRULED", "git", "warning")
@@ -149,7 +149,7 @@ def test_what_does_not_load_is_one_finding() -> None:
 
 
 def test_a_set_with_an_unreachable_policy_is_not_signed(tmp_path: Path) -> None:
-    #
+    #
     content = ContentStore(tmp_path / "content")
     broken = with_rules(GIT + rule("never", "context.uid > 3 && context.uid < 4"))
     load_set(broken)

@@ -168,7 +168,7 @@ def test_a_policy_for_processes_reads_as_one_would_write_it(
 
 
 def test_plain_values_stay_what_they_are() -> None:
-    # A-08
+    # A-11
     arguments = {"b": True, "n": -(2**63), "m": 2**63 - 1, "t": "é", "l": [1, [2]], "r": {"x": {}}}
     assert mapped(arguments) == arguments
 
@@ -201,7 +201,7 @@ def test_null_is_absence() -> None:
     ids=repr,
 )
 def test_a_value_that_cedar_cannot_hold_is_refused_at_any_depth(value: object) -> None:
-    # A-08
+    # A-11
     assert mapped({"x": [{"y": 1}]}) == {"x": [{"y": 1}]}
     for arguments in ({"x": value}, {"x": [{"y": value}]}):
         with pytest.raises(MappingError, match="x"):
@@ -226,7 +226,7 @@ def test_bytes_are_text_if_they_are_text() -> None:
     ],
 )
 def test_a_declared_decimal_is_exact(value: float, text: str) -> None:
-    # A-08
+    # A-11
     assert mapped({"amount": value}) == {"amount": {"__extn": {"fn": "decimal", "arg": text}}}
 
 
@@ -234,7 +234,7 @@ def test_a_declared_decimal_is_exact(value: float, text: str) -> None:
     "value", [0.00001, 1.23456, 1e300, 922337203685478, 5e-324, float("inf"), "5.0", True, [1.23456]]
 )
 def test_a_declared_decimal_that_is_not_exact_is_refused(value: object) -> None:
-    # A-08
+    # A-11
     with pytest.raises(MappingError, match="amount"):
         mapped({"amount": value})
 
@@ -252,7 +252,7 @@ def test_declarations_are_of_one_action() -> None:
 
 
 def test_nesting_is_bounded() -> None:
-    # A-08
+    # A-11
     def nested(levels: int) -> dict[str, Any]:
         value: dict[str, Any] = {}
         for _ in range(levels):
@@ -269,7 +269,7 @@ def test_nesting_is_bounded() -> None:
 
 
 def test_counts_are_of_what_was_said_and_not_of_a_set() -> None:
-    # A-09
+    # A-12
     items = [{"id": "gift_1"}, {"id": "gift_1"}, {"id": "card_1"}]
     assert mapped({"items": items}) == {"items": items, "items_count": 3, "gifts": 2}
 
@@ -292,7 +292,7 @@ def test_what_is_absent_has_no_count() -> None:
     ],
 )
 def test_a_count_that_cannot_be_trusted_is_refused(arguments: dict[str, Any]) -> None:
-    # A-09
+    # A-12
     with pytest.raises(MappingError):
         mapped(arguments)
 
@@ -307,7 +307,7 @@ def test_a_count_that_cannot_be_trusted_is_refused(arguments: dict[str, Any]) ->
     ids=["top", "record", "list", "deep"],
 )
 def test_reserved_keys_are_refused_at_any_depth(key: str, wrap: Any) -> None:
-    # A-06
+    # A-09
     harmless, hostile = wrap({"entity": 1}), wrap({key: {"type": "Admin", "id": "root"}})
     refuse_reserved(harmless)
     ask(call(harmless))
@@ -320,13 +320,13 @@ def test_reserved_keys_are_refused_at_any_depth(key: str, wrap: Any) -> None:
 
 
 def test_a_reserved_word_is_harmless_as_a_value() -> None:
-    # A-06
+    # A-09
     assert mapped({"a": ["__entity"]}) == {"a": ["__entity"]}
 
 
 @pytest.mark.parametrize("name", ["Admin", "Deep::Admin"])
 def test_a_record_that_would_pass_for_an_entity_is_refused(name: str) -> None:
-    # A-07
+    # A-10
     claimed = {"type": name, "id": "root"}
     for hostile in (claimed, {**claimed, "more": 1}):
         for arguments in (hostile, {"who": hostile}, {"who": [{"x": hostile}]}):
@@ -338,12 +338,12 @@ def test_a_record_that_would_pass_for_an_entity_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("harmless", [{"type": "file", "id": "x"}, {"type": "Admin"}, {"type": 1, "id": "x"}])
 def test_records_with_a_type_of_their_own_are_taken(harmless: dict[str, Any]) -> None:
-    # A-07
+    # A-10
     assert mapped({"who": harmless}) == {"who": harmless}
 
 
 def test_no_spelling_of_an_entity_gets_past_mapping_and_engine() -> None:
-    # A-06 A-07
+    # A-09 A-10
     schema = b"""
     entity Requester, Server, Admin;
     type Args = { who?: Admin, whos?: Set<Admin>, name?: String };

@@ -80,19 +80,19 @@ def test_silence_demands_nothing() -> None:
 
 
 def test_the_least_of_the_numbers_holds() -> None:
-    #
+    #
     both = collect([permit(ttl="5m", uses="3", limit_cpu="1m"), permit(ttl="2h", uses="1", limit_memory="1KiB")])
     assert (both.ttl, both.uses) == (300, 1)
     assert both.constraints.limits == Limits(cpu_s=60, memory=1024)
 
 
 def test_the_most_approvals_are_wanted() -> None:
-    #
+    #
     assert collect([permit(require_approval="1"), permit(require_approval="3"), permit()]).approvals == 3
 
 
 def test_only_what_all_lists_share_is_granted() -> None:
-    #
+    #
     both = collect(
         [
             permit(sandbox_read="/usr /etc", sandbox_write="/tmp", sandbox_net="443 80"),
@@ -112,13 +112,13 @@ def test_a_neighbour_is_not_below() -> None:
 
 
 def test_every_requirement_holds() -> None:
-    #
+    #
     both = collect([permit(require="pidfd"), permit(require="no-new-privs pidfd"), permit()])
     assert both.constraints.sandbox.require == ("no-new-privs", "pidfd")
 
 
 def test_a_weaker_form_needs_every_permit() -> None:
-    #
+    #
     assert collect([permit(image="path"), permit(image="path")]).constraints.process.image == "path"
     assert collect([permit(image="path"), permit()]).constraints.process.image == "sealed"
     assert collect([permit(script="path"), permit()]).constraints.process.script == "sealed"
@@ -158,7 +158,7 @@ def test_a_weaker_form_needs_every_permit() -> None:
     ],
 )
 def test_a_malformed_value_is_an_error(name: str, value: str) -> None:
-    #
+    #
     with pytest.raises(ObligationError) as caught:
         collect([permit(), permit(**{name: value})])
     assert caught.value.policy == "p"
@@ -180,19 +180,19 @@ def test_a_malformed_value_is_an_error(name: str, value: str) -> None:
     ],
 )
 def test_a_name_that_is_nearly_one_is_an_error(name: str) -> None:
-    #
+    #
     with pytest.raises(ObligationError):
         collect([permit(**{name: "1"})])
 
 
 @pytest.mark.parametrize("name", ["id", "doc", "owner", "license", "control", "tt"])
 def test_other_names_mean_nothing_here(name: str) -> None:
-    #
+    #
     assert collect([permit(**{name: "1"})]) == Obligations()
 
 
 def test_a_set_is_checked_before_it_decides_anything() -> None:
-    #
+    #
     check([permit(ttl="5m"), Policy("f", "forbid", {"id": "f", "doc": "No."})])
     with pytest.raises(ObligationError):
         check([permit(ttl="5m"), permit(ttl="five")])
@@ -225,7 +225,7 @@ ANNOTATIONS: st.SearchStrategy[Mapping[str, str]] = st.fixed_dictionaries(
 
 @given(annotations=st.lists(ANNOTATIONS, min_size=1, max_size=4))
 def test_what_all_demand_together_satisfies_each(annotations: list[Mapping[str, str]]) -> None:
-    #
+    #
     permits = [Policy(f"p{n}", "permit", each) for n, each in enumerate(annotations)]
     together = collect(permits)
     for each in permits:

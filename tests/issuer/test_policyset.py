@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_directory_is_read_verbatim_in_the_order_of_names(folder: Path) -> None:
-    #
+    #
     policy_set = read(folder)
     assert policy_set.sources == b"//# file a.cedar\n// nothing yet\n//# file b.cedar\n" + PERMIT + b"\n"
     assert (policy_set.schema, policy_set.entities, policy_set.mapping) == (SCHEMA, b"[]\n", b"")
@@ -58,7 +58,7 @@ def test_a_set_loaded_from_its_parts_answers_like_the_one_read(folder: Path) -> 
     ["old.cedar.bak", "entities.jsn", ".hidden.cedar", "x\ny.cedar", "é.cedar", "schema.cedarschema.json"],
 )
 def test_a_file_that_is_no_part_is_refused(folder: Path, name: str) -> None:
-    #
+    #
     (folder / name).write_bytes(PERMIT)
     with pytest.raises(PolicySetError):
         read(folder)
@@ -77,7 +77,7 @@ def test_a_folder_with_the_name_of_a_policy_is_refused(folder: Path) -> None:
 
 
 def test_a_set_without_a_schema_is_refused(folder: Path) -> None:
-    #
+    #
     (folder / "schema.cedarschema").unlink()
     with pytest.raises(PolicySetError, match=r"schema\.cedarschema: is missing"):
         read(folder)
@@ -116,7 +116,7 @@ def test_a_name_that_could_mislead_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "a\tb\n", "a\r\nb\r\n", "é – “x”\n", "日本\n"])
 def test_plain_text_is_taken(text: str) -> None:
-    #
+    #
     assert check_text("f", text.encode()) == text
 
 
@@ -135,7 +135,7 @@ def test_plain_text_is_taken(text: str) -> None:
     ],
 )
 def test_text_that_reads_two_ways_is_refused(content: bytes, line: int) -> None:
-    #
+    #
     with pytest.raises(PolicySetError) as caught:
         check_text("f", content)
     assert (caught.value.file, caught.value.line) == ("f", line)
@@ -210,7 +210,7 @@ def test_rules_are_read_by_action() -> None:
     ],
 )
 def test_rules_with_a_fault_are_refused(text: str, line: int) -> None:
-    #
+    #
     with pytest.raises(PolicySetError) as caught:
         parse_rules(text.encode())
     assert (caught.value.file, caught.value.line) == (policyset.MAPPING, line)

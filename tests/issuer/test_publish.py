@@ -47,7 +47,7 @@ def record(policy: Statement) -> Policy:
 
 
 def test_a_published_set_is_signed_by_digest_and_stored(content: ContentStore) -> None:
-    #
+    #
     policy_set = starter()
     policy = published(content, policy_set, approvals=2)
     statement.verify(policy, SIGNER.public_key)
@@ -69,7 +69,7 @@ def test_the_next_epoch_links_the_one_before(content: ContentStore) -> None:
 
 
 def test_a_set_that_does_not_load_is_not_published(content: ContentStore, tmp_path: Path) -> None:
-    #
+    #
     for text, what in [
         ("permit (principal, action, resource) when { context.nothing };", "nothing"),
         ('@limit_wal("1s") permit (principal, action, resource);', "limit_wal"),
@@ -84,7 +84,7 @@ def test_a_set_that_does_not_load_is_not_published(content: ContentStore, tmp_pa
 
 
 def test_the_highest_epoch_that_is_active_is_in_force(content: ContentStore) -> None:
-    #
+    #
     first = published(content, activation=NOW - 100)
     second = published(content, previous=first, activation=NOW + 100)
     third = published(content, previous=second, activation=NOW + 50)
@@ -101,7 +101,7 @@ def test_the_highest_epoch_that_is_active_is_in_force(content: ContentStore) -> 
 
 
 def test_what_is_loaded_is_what_was_published(content: ContentStore) -> None:
-    #
+    #
     policy = published(content, with_rules('@id("one") permit (principal, action, resource);'))
     loaded = load_in_force([policy], content, SET, NOW)
     assert loaded.record == record(policy)
@@ -110,7 +110,7 @@ def test_what_is_loaded_is_what_was_published(content: ContentStore) -> None:
 
 @pytest.mark.parametrize("part", ["sources", "schema", "entities", "mapping"])
 def test_a_part_that_is_missing_or_damaged_is_not_loaded(content: ContentStore, tmp_path: Path, part: str) -> None:
-    #
+    #
     policy = published(content)
     digest: bytes = getattr(record(policy), part)
     load(policy, content)

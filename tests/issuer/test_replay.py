@@ -44,7 +44,7 @@ def commitment(case: Case) -> bytes:
 
 
 def test_every_decision_of_the_log_is_equal(house: House) -> None:
-    #
+    #
     house.issue(house.asked())
     house.refuse(house.asked(SHRED))
     house.refuse(house.asked({**world.COMMAND, "args": [b"\xff"]}))
@@ -74,7 +74,7 @@ def test_decisions_are_replayed_under_the_policy_of_then(house: House) -> None:
     ],
 )
 def test_one_changed_field_is_named(house: House, field: str, value: object) -> None:
-    #
+    #
     house.issue(house.asked())
     forged = forge(house, **{field: value})
     assert (forged.result, forged.field) == ("different", field)
@@ -100,7 +100,7 @@ def test_links_beside_those_it_rests_on_are_named(house: House) -> None:
 
 
 def test_a_decision_of_another_engine_version_cannot_be_computed_again(house: House) -> None:
-    #
+    #
     house.issue(house.asked())
     forged = forge(house, engine=Engine("cedar", "0.1"))
     assert (forged.result, forged.field) == ("not-replayable", None)
@@ -109,7 +109,7 @@ def test_a_decision_of_another_engine_version_cannot_be_computed_again(house: Ho
 
 
 def test_an_erased_descriptor_is_named_by_its_digest_and_the_others_are_equal(house: House) -> None:
-    #
+    #
     house.issue(house.asked())
     house.issue(house.asked())
     erased = commitment(cases(house)[0])
@@ -127,7 +127,7 @@ def test_a_disclosed_request_needs_no_content_store_for_its_descriptor(house: Ho
 
 
 def test_one_flipped_bit_of_a_stored_input_is_named(house: House) -> None:
-    # A-20 A-21
+    # A-34 A-35
     house.issue(house.asked())
     digest = commitment(cases(house)[0])
     path = house.folder / "content" / digest.hex()[:2] / digest.hex()[2:]

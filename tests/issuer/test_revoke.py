@@ -68,7 +68,7 @@ def reports(house: ListedHouse) -> list[tuple[statement.Statement, Enforcement]]
 
 
 def test_an_artifact_has_the_index_of_its_request_and_its_bundle_the_list(listed: ListedHouse) -> None:
-    # A-50 A-51 B-13
+    # A-52 A-53 B-13
     issued = listed.issue(listed.asked())
     assert tuple(entry_of(issued)) == (FIRST, listed.log.find(issued.request))
     parts = bundle.decode(issued.bundle)
@@ -88,7 +88,7 @@ def test_an_artifact_has_the_index_of_its_request_and_its_bundle_the_list(listed
 
 
 def test_artifacts_of_other_processes_share_no_index(real: ListedHouse) -> None:
-    #
+    #
     authorities = [real.open() for _ in range(3)]
     issued = [authority.authorize_many([real.asked(), real.asked()], now=NOW) for authority in authorities]
     # Nor those of one that has lost its journal.
@@ -100,7 +100,7 @@ def test_artifacts_of_other_processes_share_no_index(real: ListedHouse) -> None:
 
 
 def test_asked_again_an_artifact_comes_with_the_newest_list_under_a_fresh_receipt(listed: ListedHouse) -> None:
-    # A-52 B-14
+    # A-54 B-14
     asked = listed.asked()
     first = listed.issue(asked)
     other = listed.issue(listed.asked())
@@ -115,7 +115,7 @@ def test_asked_again_an_artifact_comes_with_the_newest_list_under_a_fresh_receip
 
 
 def test_a_list_is_published_again_when_half_its_time_is_over(listed: ListedHouse) -> None:
-    #
+    #
     listed.issue(listed.asked())
     listed.issue(listed.asked(), NOW + PERIOD // 2)
     assert [version.next_update for version in listed.versions()] == [NOW + PERIOD]
@@ -124,7 +124,7 @@ def test_a_list_is_published_again_when_half_its_time_is_over(listed: ListedHous
 
 
 def test_a_list_that_ran_out_denies_until_the_bundle_is_refreshed(listed: ListedHouse) -> None:
-    #
+    #
     issued = listed.issue(listed.asked())
     (due,) = listed.versions()
     late = due.next_update + 61
@@ -139,7 +139,7 @@ def test_a_list_that_ran_out_denies_until_the_bundle_is_refreshed(listed: Listed
 
 @pytest.mark.parametrize("fixture", ["listed", "real"])
 def test_a_revoked_artifact_is_denied_from_the_next_list_on(fixture: str, request: pytest.FixtureRequest) -> None:
-    #
+    #
     house: ListedHouse = request.getfixturevalue(fixture)
     issued, other = house.issue(house.asked()), house.issue(house.asked())
     assert house.verify(issued.bundle).code is None
@@ -155,7 +155,7 @@ def test_a_revoked_artifact_is_denied_from_the_next_list_on(fixture: str, reques
 
 
 def test_a_suspended_artifact_is_denied_until_it_is_resumed(listed: ListedHouse) -> None:
-    #
+    #
     issued = listed.issue(listed.asked())
     codes = []
     for verb in ("suspend", "resume", "suspend", "revoke"):
@@ -166,7 +166,7 @@ def test_a_suspended_artifact_is_denied_until_it_is_resumed(listed: ListedHouse)
 
 @pytest.mark.parametrize("verb", ["suspend", "resume"])
 def test_what_is_revoked_stays_revoked(listed: ListedHouse, verb: Any) -> None:
-    #
+    #
     issued = listed.issue(listed.asked())
     listed.revoke(issued.bundle)
     with pytest.raises(RevocationError, match="revoked for good"):
@@ -182,7 +182,7 @@ def test_what_is_revoked_stays_revoked(listed: ListedHouse, verb: Any) -> None:
     "what", ["execution", "requester", "policy", "key of the request", "authority's key", "runtime's key", "epoch"]
 )
 def test_what_is_revoked_by_name_is_denied_and_can_be_resumed(listed: ListedHouse, what: str) -> None:
-    # A-52 A-54
+    # A-54 A-56
     issued = listed.issue(listed.asked())
     target = {
         "execution": name(subjects=issued.subject),
@@ -203,7 +203,7 @@ def test_what_is_revoked_by_name_is_denied_and_can_be_resumed(listed: ListedHous
 
 
 def test_an_epoch_revoked_below_a_suspended_one_stays_when_that_is_resumed(listed: ListedHouse) -> None:
-    #
+    #
     issued = listed.issue(listed.asked())
     listed.revoke(name(epochs=Epoch(SET, 3)), "suspend")
     listed.revoke(name(epochs=Epoch(SET, 1)))
@@ -299,7 +299,7 @@ class Interposed:
 
 @pytest.mark.parametrize("fixture", ["listed", "real"])
 def test_who_loses_the_version_revokes_on_the_newer_list(fixture: str, request: pytest.FixtureRequest) -> None:
-    #
+    #
     house: ListedHouse = request.getfixturevalue(fixture)
     house.lists().fresh([FIRST], NOW)
     log = Interposed(house.log, lambda: house.lists().put(StatusEntry(FIRST, 1), status.SUSPENDED, NOW))
@@ -309,7 +309,7 @@ def test_who_loses_the_version_revokes_on_the_newer_list(fixture: str, request: 
 
 
 def test_what_was_revoked_meanwhile_cannot_be_resumed_by_who_looked_before(listed: ListedHouse) -> None:
-    # A-54 A-55
+    # A-56 A-57
     entry = StatusEntry(FIRST, 2)
     listed.lists().put(entry, status.SUSPENDED, NOW)
     log = Interposed(listed.log, lambda: listed.lists().put(entry, status.REVOKED, NOW))
@@ -318,7 +318,7 @@ def test_what_was_revoked_meanwhile_cannot_be_resumed_by_who_looked_before(liste
 
 
 def test_many_who_revoke_at_once_lose_nothing(real: ListedHouse) -> None:
-    #
+    #
     real.lists().fresh([FIRST], NOW)
 
     def put(idx: int) -> None:
@@ -341,7 +341,7 @@ def test_who_never_gets_the_next_version_is_told(listed: ListedHouse) -> None:
 def test_a_name_resumed_by_who_looked_before_it_was_revoked_for_good_stays_revoked(
     listed: ListedHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    #
+    #
     key = name(keys=world.signer("requester").public_key.thumbprint)
     listed.revoke(key, "suspend")
     lists, happens = lists_module.StatusLists.name, [lambda: listed.revoke(key)]
@@ -361,7 +361,7 @@ def test_a_name_resumed_by_who_looked_before_it_was_revoked_for_good_stays_revok
 
 
 def test_names_are_in_every_list_and_in_those_to_come(listed: ListedHouse, short_lists: int) -> None:
-    #
+    #
     bundles_ = [listed.issue(listed.asked()).bundle for _ in range(3)]
     names = {entry.list for entry in (artifact_of(data).record.status for data in bundles_)}  # type: ignore[union-attr]
     assert len(names) >= 2
@@ -375,7 +375,7 @@ def test_names_are_in_every_list_and_in_those_to_come(listed: ListedHouse, short
 
 
 def test_a_list_begun_while_a_name_is_revoked_says_it_too(listed: ListedHouse, short_lists: int) -> None:
-    #
+    #
     listed.lists().fresh([FIRST], NOW)
     log = Interposed(listed.log, lambda: listed.revoke(name(subjects=REQUESTER)))
     version = listed.lists(log).fresh([f"{BASE}:1"], NOW)[f"{BASE}:1"]
@@ -385,7 +385,7 @@ def test_a_list_begun_while_a_name_is_revoked_says_it_too(listed: ListedHouse, s
 def test_a_list_that_was_left_out_by_an_interruption_says_it_when_it_is_next_asked_for(
     listed: ListedHouse, short_lists: int
 ) -> None:
-    #
+    #
     second = f"{BASE}:1"
     while not listed.versions(1):
         listed.issue(listed.asked())
@@ -411,7 +411,7 @@ def test_names_that_never_stand_still_are_told(listed: ListedHouse, monkeypatch:
 
 
 def test_lists_in_use_are_renewed_and_old_ones_when_they_are_asked_for(listed: ListedHouse, short_lists: int) -> None:
-    # A-53 A-56
+    # A-55 A-58
     first = listed.issue(listed.asked())
     while not listed.versions(2):
         listed.issue(listed.asked())
@@ -435,7 +435,7 @@ def test_lists_in_use_are_renewed_and_old_ones_when_they_are_asked_for(listed: L
 
 
 def test_a_revocation_is_reported_with_its_cause_reason_and_latency(real: ListedHouse) -> None:
-    #
+    #
     issued = real.issue(real.asked())
     done = real.revoke(issued.bundle, reason="key left on a train")
     real.revoke(name(policies=real.policy.statement.id), "suspend", "being rewritten")
@@ -452,7 +452,7 @@ def test_a_revocation_is_reported_with_its_cause_reason_and_latency(real: Listed
 
 
 def test_repeated_it_does_nothing_and_interrupted_it_is_completed(listed: ListedHouse) -> None:
-    #
+    #
     issued = listed.issue(listed.asked())
     log = memory_log(listed)
     log.answers = 1
@@ -470,7 +470,7 @@ def test_repeated_it_does_nothing_and_interrupted_it_is_completed(listed: Listed
 
 
 def test_a_suspension_turned_into_a_revocation_is_reported_as_one(listed: ListedHouse) -> None:
-    #
+    #
     key = name(keys=bytes(32))
     listed.revoke(key, "suspend")
     assert listed.revoke(key).report is not None
@@ -478,7 +478,7 @@ def test_a_suspension_turned_into_a_revocation_is_reported_as_one(listed: Listed
 
 
 def test_a_report_that_the_log_refuses_leaves_no_gap(listed: ListedHouse) -> None:
-    #
+    #
     issued = listed.issue(listed.asked())
     log = memory_log(listed)
     log.refuse[Kind.ENFORCEMENT] = Refusal("KIND_NOT_ENROLLED", "not this key")
@@ -491,7 +491,7 @@ def test_a_report_that_the_log_refuses_leaves_no_gap(listed: ListedHouse) -> Non
 
 
 def test_a_chain_goes_on_where_the_log_has_it_when_the_journal_is_lost(listed: ListedHouse) -> None:
-    #
+    #
     listed.revoke(name(keys=bytes(32)))
     (listed.folder / "journal.db").unlink()
     listed.revoke(name(keys=b"k" * 32))
@@ -500,7 +500,7 @@ def test_a_chain_goes_on_where_the_log_has_it_when_the_journal_is_lost(listed: L
 
 
 def test_reports_of_two_processes_are_one_chain(listed: ListedHouse) -> None:
-    #
+    #
     one, other = listed.reports(), listed.reports()
     report = Enforcement((), 0, None, "revoke", "REVOKED")
     kept = [each.keep(report, FIRST, NOW) for each in (one, other, one)]
@@ -511,7 +511,7 @@ def test_reports_of_two_processes_are_one_chain(listed: ListedHouse) -> None:
 
 
 def test_a_signer_that_fails_leaves_no_number_behind(listed: ListedHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    #
+    #
     made = listed.reports()
     report = Enforcement((), 0, None, "revoke", "REVOKED")
     with monkeypatch.context() as patched:

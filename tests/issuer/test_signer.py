@@ -27,7 +27,7 @@ def test_the_usual_algorithm_of_a_key_needs_no_mention(tmp_path: Path) -> None:
 
 
 def test_a_new_key_file_is_encrypted_and_the_owners_alone(tmp_path: Path) -> None:
-    #
+    #
     old = os.umask(0)
     try:
         create_key(tmp_path / "key.pem", PASSPHRASE)
@@ -38,7 +38,7 @@ def test_a_new_key_file_is_encrypted_and_the_owners_alone(tmp_path: Path) -> Non
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
-    #
+    #
     key = create_key(tmp_path / "key.pem", PASSPHRASE)
     with pytest.raises(KeyFileError, match="never overwritten"):
         create_key(tmp_path / "key.pem", PASSPHRASE)
@@ -47,7 +47,7 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610])
 def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
-    #
+    #
     create_key(tmp_path / "key.pem", PASSPHRASE)
     (tmp_path / "key.pem").chmod(mode)
     with pytest.raises(KeyFileError, match=f"mode {mode:04o}"):
@@ -55,7 +55,7 @@ def test_a_key_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> No
 
 
 def test_a_key_of_another_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    #
+    #
     create_key(tmp_path / "key.pem", PASSPHRASE)
     found = (tmp_path / "key.pem").stat()
     foreign = os.stat_result((*found[:4], 12345, *found[5:]))
@@ -65,7 +65,7 @@ def test_a_key_of_another_owner_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_link_to_a_key_is_refused(tmp_path: Path) -> None:
-    #
+    #
     create_key(tmp_path / "key.pem", PASSPHRASE)
     (tmp_path / "link.pem").symlink_to(tmp_path / "key.pem")
     with pytest.raises(KeyFileError):
@@ -97,7 +97,7 @@ def test_no_key_is_made_without_a_passphrase_or_a_folder(tmp_path: Path) -> None
 
 
 def test_a_plain_key_and_an_algorithm_of_another_curve_are_refused(tmp_path: Path) -> None:
-    #
+    #
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

@@ -125,7 +125,7 @@ def keys(signer: Signer = APPROVER, role: str = "approver", uids: frozenset[int]
 
 
 def test_a_client_signs_statements_with_a_key_that_it_does_not_hold(path: Path, lines: Lines) -> None:
-    #
+    #
     with serving(path, keys(), lines=lines), asking(path) as remote:
         made = statement.parse(statement.sign(RECORD, CLAIMS, remote))
         statement.verify(made, APPROVER.public_key)
@@ -143,7 +143,7 @@ def test_a_client_signs_statements_with_a_key_that_it_does_not_hold(path: Path, 
 
 @pytest.mark.parametrize("role", ["authority", "owner", "requester", "runtime", "operator", "receipts", "checkpoints"])
 def test_a_key_signs_nothing_that_it_is_not_held_for(path: Path, lines: Lines, role: str) -> None:
-    #
+    #
     with serving(path, keys(role=role), lines=lines), asking(path) as remote:
         for _ in range(2):
             with pytest.raises(SignerRefusedError, match="not-permitted"):
@@ -152,7 +152,7 @@ def test_a_key_signs_nothing_that_it_is_not_held_for(path: Path, lines: Lines, r
 
 
 def test_nothing_but_statements_heads_and_checkpoints_is_signed(path: Path, lines: Lines) -> None:
-    #
+    #
     with serving(path, keys(), lines=lines), asking(path) as remote:
         for message in (b"", b"anything", MESSAGE + b"\x00", b"\x00" * 65_000):
             with pytest.raises(SignerRefusedError, match="not-permitted"):
@@ -161,7 +161,7 @@ def test_nothing_but_statements_heads_and_checkpoints_is_signed(path: Path, line
 
 
 def test_a_uid_that_is_not_on_the_list_is_turned_away(path: Path, lines: Lines) -> None:
-    #
+    #
     with serving(path, keys(), OTHER, lines=lines), asking(path) as remote:
         with pytest.raises(SignerRefusedError, match=rf"uid {os.geteuid()} .*--allow-uid"):
             _ = remote.public_key
@@ -171,7 +171,7 @@ def test_a_uid_that_is_not_on_the_list_is_turned_away(path: Path, lines: Lines) 
 
 
 def test_a_uid_that_may_connect_may_not_use_every_key(path: Path) -> None:
-    #
+    #
     with serving(path, keys(uids=OTHER)), asking(path) as remote, pytest.raises(SignerRefusedError, match="no key"):
         _ = remote.public_key
     with serving(path, keys(uids=ME)), asking(path) as remote:
@@ -179,7 +179,7 @@ def test_a_uid_that_may_connect_may_not_use_every_key(path: Path) -> None:
 
 
 def test_only_its_own_user_reaches_the_socket_unless_others_are_listed(path: Path) -> None:
-    #
+    #
     with serving(path, keys()):
         assert path.stat().st_mode & 0o777 == 0o600
     with serving(path, keys(), ME | OTHER):
@@ -197,7 +197,7 @@ def test_an_unknown_name_is_refused(path: Path) -> None:
 
 
 def test_no_line_no_signature(path: Path, lines: Lines) -> None:
-    #
+    #
     with serving(path, keys(), lines=lines), asking(path) as remote:
         assert remote.sign(MESSAGE)
         lines.full = True
@@ -217,7 +217,7 @@ def test_a_token_that_fails_is_an_error_that_says_so_and_may_be_repeated(path: P
 
 @pytest.mark.parametrize("data", [b"\xff" * 8, b"\x00\x00\x00\x00", b"\x00\x00\x00\x01\xa0", b"\x00\x00"])
 def test_what_is_no_question_ends_the_conversation_and_nothing_else(path: Path, data: bytes) -> None:
-    #
+    #
     with serving(path, keys(), deadline=0.5), asking(path) as remote:
         with connected(path) as connection:
             connection.sendall(data)
@@ -231,7 +231,7 @@ def test_what_is_no_question_ends_the_conversation_and_nothing_else(path: Path, 
 
 
 def test_a_question_has_a_bounded_length(path: Path) -> None:
-    #
+    #
     with serving(path, keys()), connected(path) as connection:
         connection.sendall((wire.MAX_FRAME + 1).to_bytes(4, "big"))
         assert "at most" in (wire.decode_answer(wire.receive(connection, 20) or b"").detail or "")
@@ -239,7 +239,7 @@ def test_a_question_has_a_bounded_length(path: Path) -> None:
 
 
 def test_half_a_question_is_not_waited_for_beyond_the_deadline(path: Path) -> None:
-    #
+    #
     with serving(path, keys(), deadline=0.3), connected(path) as connection:
         frame = wire.encode(Question("key", "approver"))
         connection.sendall(frame[:-1])
@@ -249,7 +249,7 @@ def test_half_a_question_is_not_waited_for_beyond_the_deadline(path: Path) -> No
 
 
 def test_who_waits_for_a_key_longer_than_the_deadline_is_told(path: Path) -> None:
-    #
+    #
     slow = Slow(APPROVER)
     with serving(path, keys(slow), deadline=0.3), asking(path) as first, asking(path) as second:
         signed: list[bytes] = []
@@ -264,7 +264,7 @@ def test_who_waits_for_a_key_longer_than_the_deadline_is_told(path: Path) -> Non
 
 
 def test_a_client_does_not_wait_for_ever(path: Path) -> None:
-    #
+    #
     slow = Slow(APPROVER)
     with serving(path, keys(slow)), asking(path, patience=0.3) as remote:
         with pytest.raises(SignerUnavailableError, match="did not answer within"):
@@ -274,7 +274,7 @@ def test_a_client_does_not_wait_for_ever(path: Path) -> None:
 
 
 def test_stopping_ends_what_was_begun_and_reads_nothing_more(path: Path) -> None:
-    #
+    #
     slow = Slow(APPROVER)
     with asking(path) as busy, asking(path) as idle:
         with serving(path, keys(slow)) as one:
@@ -294,7 +294,7 @@ def test_stopping_ends_what_was_begun_and_reads_nothing_more(path: Path) -> None
 
 
 def test_a_client_finds_a_daemon_that_was_started_anew(path: Path) -> None:
-    #
+    #
     with asking(path) as remote:
         with pytest.raises(SignerUnavailableError, match="exequatur signer serve"):
             _ = remote.public_key
@@ -304,7 +304,7 @@ def test_a_client_finds_a_daemon_that_was_started_anew(path: Path) -> None:
 
 
 def test_another_key_under_the_name_is_not_taken_for_it(path: Path) -> None:
-    #
+    #
     with asking(path) as remote:
         with serving(path, keys()):
             assert remote.sign(MESSAGE)
@@ -323,7 +323,7 @@ class Liar:
 
 
 def test_a_signature_that_does_not_hold_is_refused(path: Path) -> None:
-    #
+    #
     lying = keys(Liar())
     with serving(path, lying), asking(path) as remote, pytest.raises(SignerRefusedError, match="does not hold"):
         remote.sign(MESSAGE)
@@ -361,7 +361,7 @@ def test_a_path_has_one_daemon_and_nothing_else_is_removed(path: Path) -> None:
 
 
 def test_connections_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    #
+    #
     monkeypatch.setattr(daemon, "_CONNECTIONS", 2)
     with serving(path, keys()), asking(path) as first, asking(path) as second, asking(path) as third:
         assert first.public_key == second.public_key
@@ -377,7 +377,7 @@ def test_connections_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_journal_in_a_file_goes_on_after_it_was_rotated_away(tmp_path: Path) -> None:
-    #
+    #
     journal = Journal(tmp_path / "journal")
     journal({"event": "signed", "name": "ä\n"})
     (tmp_path / "journal").rename(tmp_path / "journal.1")

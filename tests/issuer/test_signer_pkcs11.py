@@ -56,7 +56,7 @@ def opening(request: pytest.FixtureRequest) -> Callable[..., TokenSigner]:
 def test_a_key_in_a_token_signs_statements(
     token: Token, opening: Callable[..., TokenSigner], curve: str, algorithm: Algorithm
 ) -> None:
-    #
+    #
     tokens.generate(token, "authority", curve)
     signer = opening(token.uri("authority"))
     assert signer.public_key.algorithm is algorithm
@@ -78,7 +78,7 @@ def test_a_key_in_a_token_signs_statements(
     ],
 )
 def test_signatures_are_brought_to_full_width_and_low_s(raw: bytes, form: bytes) -> None:
-    #
+    #
     assert _in_form(raw, P256) == form
 
 
@@ -95,7 +95,7 @@ def test_a_point_is_read_with_and_without_its_envelope() -> None:
 
 
 def test_a_key_is_found_by_its_label_its_id_or_both(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    #
+    #
     tokens.generate(token, "one", id=b"\x01")
     tokens.generate(token, "two", id=b"\xf2\x00")
     one, two = opening(token.uri("one")), opening(token.uri("two"))
@@ -118,7 +118,7 @@ def test_several_keys_of_one_label_are_told_apart_by_id(token: Token, opening: C
 
 
 def test_two_keys_of_one_token_do_not_put_each_other_out(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    # closing one session logs the other out
+    # closing one session logs the other out
     tokens.generate(token, "one", id=b"\x01")
     tokens.generate(token, "two", id=b"\x02")
     one, two = opening(token.uri("one")), opening(token.uri("two"))
@@ -129,7 +129,7 @@ def test_two_keys_of_one_token_do_not_put_each_other_out(token: Token, opening: 
 
 
 def test_a_session_that_was_lost_is_opened_again_once(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    #
+    #
     tokens.generate(token, "key")
     signer = opening(token.uri("key"))
     for _ in range(2):
@@ -141,7 +141,7 @@ def test_a_session_that_was_lost_is_opened_again_once(token: Token, opening: Cal
 def test_a_token_that_is_gone_is_an_error_until_it_is_back(
     token: Token, opening: Callable[..., TokenSigner], tmp_path: Path
 ) -> None:
-    #
+    #
     tokens.generate(token, "key")
     signer = opening(token.uri("key"))
     shutil.move(token.folder, tmp_path / "taken")
@@ -154,7 +154,7 @@ def test_a_token_that_is_gone_is_an_error_until_it_is_back(
 
 
 def test_another_key_under_the_label_is_not_taken_for_it(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    #
+    #
     tokens.generate(token, "key", id=b"\x01")
     signer = opening(token.uri("key"))
     command = ("softhsm2-util", "--delete-token", "--token", token.label)
@@ -174,7 +174,7 @@ def _reload() -> None:
 
 
 def test_a_wrong_pin_is_tried_once_and_never_again(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    #
+    #
     tokens.generate(token, "key")
     signer = opening(token.uri("key"))
     signer.close()
@@ -204,7 +204,7 @@ def test_a_token_or_module_that_is_not_there_is_an_error(token: Token, opening: 
 
 
 def test_a_token_is_found_by_all_that_its_uri_says(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    #
+    #
     import pkcs11
 
     tokens.generate(token, "key")
@@ -216,14 +216,14 @@ def test_a_token_is_found_by_all_that_its_uri_says(token: Token, opening: Callab
 
 
 def test_a_private_key_without_its_public_half_is_refused(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    #
+    #
     tokens.generate(token, "key", public=False)
     with pytest.raises(SignerRefusedError, match="no public key"):
         opening(token.uri("key"))
 
 
 def test_a_public_key_that_is_no_pair_is_found_out(token: Token, opening: Callable[..., TokenSigner]) -> None:
-    #
+    #
     tokens.generate(token, "key", id=b"\x01", public=False)
     tokens.generate(token, "other", id=b"\x01")
     with pytest.raises(SignerRefusedError, match="no pair"):
@@ -231,7 +231,7 @@ def test_a_public_key_that_is_no_pair_is_found_out(token: Token, opening: Callab
 
 
 def test_the_pin_is_in_a_file_that_others_cannot_read(token: Token, tmp_path: Path) -> None:
-    #
+    #
     tokens.generate(token, "key")
     source = Source(token.uri("key"), "pin")
     (tmp_path / "pin").write_text(f"{PIN}\n")

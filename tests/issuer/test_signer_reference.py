@@ -27,7 +27,7 @@ from exequatur_verifier.errors import MalformedError
     ],
 )
 def test_a_reference_names_a_key(text: str, named: object) -> None:
-    #
+    #
     assert reference.parse(text) == named
 
 
@@ -54,7 +54,7 @@ def test_a_reference_names_a_key(text: str, named: object) -> None:
     ],
 )
 def test_what_is_none_is_refused(text: str, complaint: str) -> None:
-    #
+    #
     with pytest.raises(MalformedError, match=complaint):
         reference.text(text)
     with pytest.raises(MalformedError):
@@ -84,7 +84,7 @@ def test_a_daemon_reads_the_settings_that_were_written(tmp_path: Path) -> None:
     ],
 )
 def test_settings_of_a_daemon_that_are_wrong_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    #
+    #
     (tmp_path / "signer.toml").write_text(text)
     with pytest.raises(MalformedError, match=complaint):
         settings.read(tmp_path / "signer.toml")

@@ -54,7 +54,7 @@ def changed_head(change: Callable[[dict[int, object]], object], payload: bytes =
 
 
 def test_the_roles_are_those_of_a_home_and_an_approver() -> None:
-    #
+    #
     from exequatur_cli.home import ROLES as HOME
 
     assert ROLES.keys() == {*HOME, "approver"}
@@ -67,7 +67,7 @@ def test_the_roles_are_those_of_a_home_and_an_approver() -> None:
 @pytest.mark.parametrize("kind", Kind)
 @given(data=st.data())
 def test_a_statement_is_known_by_its_kind_and_its_record_id(kind: Kind, data: st.DataObject) -> None:
-    #
+    #
     record, claims = data.draw(RECORDS[kind]), data.draw(CLAIMS[kind])
     signed = statement.parse(statement.sign(record, claims, KEY))
     subject = read_subject(message_of(record, claims), KEY.public_key)
@@ -75,7 +75,7 @@ def test_a_statement_is_known_by_its_kind_and_its_record_id(kind: Kind, data: st
 
 
 def test_consent_to_a_policy_is_no_consent_to_an_action() -> None:
-    #
+    #
     claims = CLAIM._replace(exp=world.NOW + 60)
     consent = Approval((Link("policy", bytes(32)),), bytes(32), "policy", 0)
     assert read_subject(message_of(consent, claims), KEY.public_key).kind == ENDORSEMENT
@@ -84,7 +84,7 @@ def test_consent_to_a_policy_is_no_consent_to_an_action() -> None:
 
 
 def test_heads_and_checkpoints_are_known() -> None:
-    #
+    #
     assert read_subject(head(), KEY.public_key) == (HEAD, sha256(head()).digest())
     text = checkpoint.format(checkpoint.Checkpoint("log.example", 7, bytes(32))).encode()
     assert read_subject(text, KEY.public_key) == (CHECKPOINT, sha256(text).digest())
@@ -116,13 +116,13 @@ def test_heads_and_checkpoints_are_known() -> None:
     ],
 )
 def test_what_is_neither_is_refused(message: bytes) -> None:
-    #
+    #
     with pytest.raises(MalformedError):
         read_subject(message, KEY.public_key)
 
 
 def test_a_statement_in_the_name_of_another_key_is_refused() -> None:
-    #
+    #
     message = message_of(Approval((Link("request", bytes(32)),), bytes(32), "once", 1), CLAIM._replace(exp=1))
     with pytest.raises(MalformedError, match="another key"):
         read_subject(message, world.signer("another").public_key)

@@ -32,7 +32,7 @@ def signed(record: Status) -> Statement:
     ],
 )
 def test_packing_is_that_of_token_status_lists(bits: int, values: list[int], raw: str) -> None:
-    #
+    #
     packed = status.pack(dict(enumerate(values)), len(values), bits)
     assert zlib.decompress(packed).hex() == raw
     assert status.unpack(packed, bits) == {idx: value for idx, value in enumerate(values) if value}
@@ -40,7 +40,7 @@ def test_packing_is_that_of_token_status_lists(bits: int, values: list[int], raw
 
 @given(st.dictionaries(st.integers(0, status.SIZE - 1), st.sampled_from((1, 2)), max_size=40))
 def test_what_is_packed_is_what_the_kernel_reads(values: dict[int, int]) -> None:
-    #
+    #
     packed = status.pack(values)
     assert status.unpack(packed) == values
     record = Status((), NAME, 1, 1, status.BITS, packed)
@@ -77,12 +77,12 @@ def test_what_does_not_fit_a_list_is_not_packed(values: dict[int, int]) -> None:
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40))
 def test_two_requests_of_a_log_share_no_index(one: int, other: int) -> None:
-    #
+    #
     assert (status.assign("urn:x:y", one) == status.assign("urn:x:y", other)) == (one == other)
 
 
 def test_indices_fill_one_list_after_the_other() -> None:
-    #
+    #
     ends = [status.assign("urn:x:y", at) for at in (0, status.SIZE - 1, status.SIZE)]
     assert [tuple(entry) for entry in ends] == [("urn:x:y:0", 0), ("urn:x:y:0", status.SIZE - 1), ("urn:x:y:1", 0)]
     with pytest.raises(ValueError, match="stands in a log"):
@@ -90,7 +90,7 @@ def test_indices_fill_one_list_after_the_other() -> None:
 
 
 def test_a_version_says_what_the_next_one_begins_with() -> None:
-    #
+    #
     names = Names(
         frozenset(("urn:z", "urn:a")),
         frozenset((bytes(32),)),
@@ -107,7 +107,7 @@ def test_a_version_says_what_the_next_one_begins_with() -> None:
 
 
 def test_a_list_that_cannot_be_compressed_is_far_below_the_size_of_a_statement() -> None:
-    #
+    #
     assert len(zlib.compress(world.signer("x").public_key.encoded * 400)) < MAX_STATEMENT
     worst = status.SIZE * status.BITS // 8
     assert worst < MAX_STATEMENT // 2

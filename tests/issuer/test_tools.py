@@ -76,7 +76,7 @@ def desk() -> Desk:
 
 
 def test_schema_and_mapping_say_what_a_tool_takes(desk: Desk) -> None:
-    #
+    #
     schema = desk.made.schema.decode()
     assert 'entity x_book_it_Input_cabin enum ["economy", "business"];' in schema
     arguments = schema.partition("type x_book_itInput = {")[2].partition("}")[0]
@@ -125,7 +125,7 @@ CALL: dict[str, Any] = {"user": "mia", "seats": SEATS}
     ],
 )
 def test_call_that_the_tool_takes_is_a_question(desk: Desk, change: dict[str, Any]) -> None:
-    #
+    #
     assert desk.ask(CALL | change, confirmed=True).allowed
 
 
@@ -152,7 +152,7 @@ def test_call_that_the_tool_takes_is_a_question(desk: Desk, change: dict[str, An
     ],
 )
 def test_call_that_the_tool_does_not_take_is_none(desk: Desk, change: dict[str, Any]) -> None:
-    #
+    #
     try:
         answer = desk.ask(CALL | change)
     except MappingError:
@@ -190,7 +190,7 @@ def test_policy_that_names_no_value_of_an_enumeration_is_refused(desk: Desk) -> 
 
 
 def test_opaque_argument_is_shown_by_its_digest(desk: Desk) -> None:
-    #
+    #
     one, same, other = (
         desk.query(CALL | {"extras": extras}).context["args"]["extras"]  # type: ignore[index]
         for extras in ([{"a": 1, "b": 2.5}], [{"b": 2.5, "a": 1}], [{"a": 1, "b": "2.5"}])
@@ -202,7 +202,7 @@ def test_opaque_argument_is_shown_by_its_digest(desk: Desk) -> None:
 
 
 def test_reserved_key_is_refused_in_an_opaque_argument_too(desk: Desk) -> None:
-    #
+    #
     with pytest.raises(MappingError, match="__entity"):
         desk.query(CALL | {"extras": [{"deep": [{"__entity": {"type": "Requester", "id": "root"}}]}]})
 
@@ -220,7 +220,7 @@ def test_commitment_is_over_the_arguments_as_they_were(desk: Desk) -> None:
 
 
 def test_text_becomes_an_entity_of_an_enumerated_type_only(desk: Desk) -> None:
-    #
+    #
     declared = desk.made.mapping.replace(b"x_book_it_Input_cabin", b"Requester")
     with pytest.raises(PolicySetError, match="cabin has the type Requester, which the schema does not enumerate"):
         publish.load_set(PolicySet(b"", desk.made.schema, mapping=declared))
@@ -247,7 +247,7 @@ def test_declaration_that_is_none_is_refused(desk: Desk, text: str) -> None:
 @pytest.mark.parametrize("key", sorted(mapping.RESERVED))
 @pytest.mark.parametrize("place", ["properties", "$defs", "default", "name of a field below a list"])
 def test_reserved_key_is_refused_anywhere_in_a_tool(key: str, place: str) -> None:
-    #
+    #
     bad = copy.deepcopy(BOOK)
     schema = bad["inputSchema"]
     if place == "default":
@@ -306,7 +306,7 @@ NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
     ],
 )
 def test_shape_that_cedar_cannot_hold_is_refused_by_tool_and_place(field: Any, told: str | None) -> None:
-    #
+    #
     bad = tool("pay", to=TEXT, deep=obj(field=field))
     bad["inputSchema"]["$defs"] = {"Node": NODE}
     if told is None:
@@ -436,7 +436,7 @@ proper = st.fixed_dictionaries(
 @given(proper, st.dictionaries(names, values, max_size=2))
 @settings(deadline=None)
 def test_the_generator_takes_the_calls_that_the_mapping_takes(good: dict[str, Any], changed: dict[str, Any]) -> None:
-    #
+    #
     arguments = good | changed
     config = {"objectsAsRecords": True, "numbersAsDecimal": True, "flattenNamespaces": True}
     told = cedar_mcp_schema_generator.generate_request(

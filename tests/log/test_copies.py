@@ -90,7 +90,7 @@ def copy(exported: Path, tmp_path: Path) -> Path:
 
 
 def test_a_log_comes_back_the_same(full: Path, exported: Path, newest: bytes, place: Place) -> None:
-    # L-33
+    # L-45
     told: list[tuple[int, int]] = []
     head = import_blocking(exported, place, [newest], lambda done, total: told.append((done, total)))
     assert told[-1] == (head.size, head.size)
@@ -103,7 +103,7 @@ def test_a_log_comes_back_the_same(full: Path, exported: Path, newest: bytes, pl
 def test_a_log_moves_to_a_database_and_back(
     full: Path, exported: Path, newest: bytes, server: Server, tmp_path: Path
 ) -> None:
-    # L-33
+    # L-45
     place, back = server.database(), tmp_path / "back.db"
     import_blocking(exported, place, [newest])
     again = export_blocking(place, tmp_path / "again")
@@ -132,7 +132,7 @@ def test_a_copy_is_made_while_others_append(place: Place, tmp_path: Path) -> Non
 
 
 def test_a_copy_is_no_log(copy: Path, full: Path, newest: bytes, path: Path) -> None:
-    # L-32
+    # L-44
     for keys in (SECOND, None):
         with pytest.raises(FatalLogError, match="is a copy"):
             BlockingLog.open(copy, keys)
@@ -150,7 +150,7 @@ def test_a_copy_is_not_written_over(copy: Path, full: Path) -> None:
 
 
 def test_a_head_must_be_shown(copy: Path, path: Path) -> None:
-    # L-32
+    # L-44
     with pytest.raises(LogError, match="would fork"):
         import_blocking(copy, path, [])
     assert not path.exists()
@@ -159,7 +159,7 @@ def test_a_head_must_be_shown(copy: Path, path: Path) -> None:
 def test_a_copy_that_is_older_than_the_log_was_is_refused(
     full: Path, newest: bytes, path: Path, tmp_path: Path
 ) -> None:
-    # L-32
+    # L-44
     original = Path(copyfile(full, tmp_path / "original.db"))
     older = tmp_path / "older"
     export_blocking(original, older)
@@ -193,7 +193,7 @@ def shown_by_another(size: int) -> bytes:
 def test_a_head_of_another_log_or_history_is_refused(
     copy: Path, newest: bytes, path: Path, shown: bytes, why: str
 ) -> None:
-    # L-32
+    # L-44
     with pytest.raises(LogError, match=why):
         import_blocking(copy, path, [newest, shown])
     assert not path.exists()
@@ -222,7 +222,7 @@ FLIPS = {
 
 @pytest.mark.parametrize("name", FLIPS)
 def test_a_copy_with_one_byte_flipped_is_refused(copy: Path, newest: bytes, path: Path, name: str) -> None:
-    # L-33
+    # L-45
     damage.apply(copy, FLIPS[name])
     with pytest.raises(LogError):
         import_blocking(copy, path, [newest])
@@ -230,7 +230,7 @@ def test_a_copy_with_one_byte_flipped_is_refused(copy: Path, newest: bytes, path
 
 
 def test_a_damaged_copy_leaves_nothing_in_a_database(copy: Path, newest: bytes, server: Server) -> None:
-    # L-33
+    # L-45
     place = server.database()
     damage.apply(copy, FLIPS["the newest statement"])
     with pytest.raises(LogError):
@@ -241,7 +241,7 @@ def test_a_damaged_copy_leaves_nothing_in_a_database(copy: Path, newest: bytes, 
 def test_an_import_that_is_interrupted_leaves_nothing(
     copy: Path, newest: bytes, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # L-33
+    # L-45
     real, pages = writer.restore, iter(range(10))
 
     async def restore(*arguments: object) -> None:

@@ -51,7 +51,7 @@ def check_whole(place: Postgres, answered: Answered, size: int | None = None) ->
 
 
 def test_two_frontends_append_to_one_database(server: Server) -> None:
-    # L-13 L-30
+    # L-13 L-42
     place = server.database()
     scene.create(place).close()
     answered: Answered = {}
@@ -80,7 +80,7 @@ def test_two_frontends_append_to_one_database(server: Server) -> None:
 
 
 def test_two_processes_append_to_one_database(server: Server) -> None:
-    # L-30
+    # L-42
     place = server.database()
     scene.create(place).close()
     workers = [start(place, 25, name) for name in ("one", "two")]

@@ -54,7 +54,7 @@ def older(place: Place, tmp_path: Path) -> tuple[Place, list[bytes]]:
 
 
 def test_an_older_log_is_refused_until_it_is_migrated(older: tuple[Place, list[bytes]]) -> None:
-    # L-31
+    # L-43
     place, receipts = older
     for keys in (KEYS, None):
         with pytest.raises(FatalLogError, match="exequatur log migrate"):
@@ -95,7 +95,7 @@ def test_a_migrated_log_is_like_one_that_was_made(older: tuple[Place, list[bytes
 
 @pytest.mark.parametrize("revision", ["0003", "8f2e4c6a91b0", ""])
 def test_a_format_that_is_not_known_is_refused(place: Place, revision: str) -> None:
-    # L-31
+    # L-43
     scene.create(place).close()
     damage.execute(place, f"UPDATE alembic_version SET version_num = '{revision}'")
     with pytest.raises(FatalLogError, match="does not know"):

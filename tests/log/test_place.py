@@ -39,7 +39,7 @@ def test_a_url_is_a_database(text: str) -> None:
     ],
 )
 def test_a_password_is_refused_and_not_repeated(text: str) -> None:
-    # L-28
+    # L-40
     with pytest.raises(MalformedError, match="password file") as caught:
         parse(text)
     assert "secret" not in str(caught.value)

@@ -89,7 +89,7 @@ ZEROS = "decode(repeat('00', 32), 'hex')"
     ],
 )
 def test_what_is_logged_cannot_be_changed(sound: Postgres, statement: str) -> None:
-    # L-14 L-24
+    # L-14 L-36
     with pytest.raises(SQLError, match=REFUSED):
         query(sound, f"BEGIN; {statement}; ROLLBACK")
 
@@ -106,7 +106,7 @@ def test_what_is_logged_cannot_be_changed(sound: Postgres, statement: str) -> No
     ],
 )
 def test_a_log_can_grow(sound: Postgres, statement: str) -> None:
-    # L-24
+    # L-36
     query(sound, f"BEGIN; {statement}; ROLLBACK")
 
 
@@ -135,7 +135,7 @@ def test_a_query_searches_and_never_scans(sound: Postgres, name: str) -> None:
     ],
 )
 def test_damage_is_refused_and_found(copy: Postgres, change: str) -> None:
-    # L-23
+    # L-35
     assert check_file(copy) == []
     damage.meddle(copy, change)
     for keys in (KEYS, None):
@@ -179,7 +179,7 @@ def test_a_log_that_could_not_be_created_leaves_nothing(server: Server) -> None:
 
 
 def test_what_is_no_log_is_refused(server: Server) -> None:
-    # L-23
+    # L-35
     place = server.database()
     for keys in (KEYS, None):
         with pytest.raises(FatalLogError, match="no log"):
@@ -191,7 +191,7 @@ def test_what_is_no_log_is_refused(server: Server) -> None:
 
 
 def test_a_database_that_answers_too_early_is_refused(copy: Postgres) -> None:
-    # L-29
+    # L-41
     scene.reopen(copy).close()
     for setting, why in (("synchronous_commit = off", "synchronous_commit"), ("synchronous_commit = local", "local")):
         name = query(copy, "SELECT current_database()").strip()
@@ -204,7 +204,7 @@ def test_a_database_that_answers_too_early_is_refused(copy: Postgres) -> None:
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
 def test_a_server_that_does_not_write_through_is_refused(own: Server, setting: str) -> None:
-    # L-29
+    # L-41
     place = own.database()
     scene.create(place).close()
     query(place, f"ALTER SYSTEM SET {setting} = off")
@@ -219,7 +219,7 @@ def test_a_server_that_does_not_write_through_is_refused(own: Server, setting: s
 
 
 def test_a_connection_made_later_is_asked_again(own: Server) -> None:
-    # L-29
+    # L-41
     place = own.database()
     with scene.create(place) as log:
         query(place, "ALTER ROLE CURRENT_USER SET synchronous_commit = off")
@@ -231,14 +231,14 @@ def test_a_connection_made_later_is_asked_again(own: Server) -> None:
 
 
 def test_another_encoding_is_refused(server: Server) -> None:
-    # L-29
+    # L-41
     place = server.database(options=" ENCODING 'SQL_ASCII' LOCALE 'C'")
     with pytest.raises(FatalLogError, match="server_encoding = SQL_ASCII"):
         scene.create(place)
 
 
 def test_a_standby_is_read_and_never_written(own: Server) -> None:
-    # L-29
+    # L-41
     place = own.database()
     scene.create(place).close()
     own.stop()
@@ -271,7 +271,7 @@ def test_a_transaction_that_failed_is_not_committed(copy: Postgres) -> None:
 
 
 def test_a_commit_that_waits_for_its_replica_is_not_acknowledged(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    # L-12 L-30
+    # L-12 L-42
     place, entry = own.database(), scene.request()
     monkeypatch.setattr(postgres_session, "COMMAND_S", 0.5)
     monkeypatch.setitem(postgres._SETTINGS, "lock_timeout", "500ms")
@@ -307,7 +307,7 @@ def test_cosignatures_are_kept_while_another_holds_the_head(copy: Postgres) -> N
 def test_a_vanished_writer_does_not_hold_up_the_others_for_ever(
     copy: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # L-30
+    # L-42
     monkeypatch.setitem(postgres._SETTINGS, "idle_in_transaction_session_timeout", "1500ms")
 
     async def run() -> None:

@@ -55,7 +55,7 @@ def acknowledged(output: str) -> dict[int, tuple[bytes, bytes]]:
 
 
 def test_two_processes_append_to_one_log(path: Path) -> None:
-    # L-13 L-25
+    # L-13 L-37
     with scene.create(path) as log:
         workers = [start(path, 20, name) for name in ("one", "two")]
         for worker in workers:

@@ -98,7 +98,7 @@ def test_entries_stream_in_pages(log: BlockingLog, place: Place) -> None:
 
 
 def test_every_receipt_and_proof_verifies_at_every_head(log: BlockingLog) -> None:
-    # B-04 L-18
+    # B-04 L-30
     answers: list[Registered] = []
     for count in (1, 2, 3, 255, 1, 40):
         for answer in log.register_many([scene.request() for _ in range(count)]):

@@ -53,7 +53,7 @@ def codes(log: BlockingLog, *entries: bytes) -> list[Code | None]:
 
 
 def test_an_approved_case_is_admitted_at_once_and_record_by_record(log: BlockingLog, policy: bytes) -> None:
-    # L-38 L-41 L-42
+    # L-17 L-20 L-21
     first = Approved(policy, {}, {"key": SECOND_APPROVER})
     admitted(log, [first.request, scene.decision(first.sub, first.asked, "needs-approval"), *[*first][1:]])
     for entry in Approved(policy, {}):
@@ -65,7 +65,7 @@ def test_an_approved_case_is_admitted_at_once_and_record_by_record(log: Blocking
     [{}, {"scope": "uses"}, {"scope": "uses", "uses": 9}, {"scope": "until", "uses": 0}, {"exp": NOW + 1}],
 )
 def test_an_approval_of_a_request_is_admitted(log: BlockingLog, case: Case, changes: dict[str, Any]) -> None:
-    # L-38 L-39
+    # L-17 L-18
     log.register(case.request)
     assert log.register(scene.approval(case.sub, case.asked[0], **changes)).fresh
 
@@ -87,13 +87,13 @@ def test_an_approval_of_a_request_is_admitted(log: BlockingLog, case: Case, chan
 def test_an_approval_that_is_not_of_its_request_is_refused(
     log: BlockingLog, case: Case, changes: dict[str, Any]
 ) -> None:
-    # L-38 L-39
+    # L-17 L-18
     log.register(case.request)
     assert refused(log, scene.approval(case.sub, case.asked[0], **changes)) is Code.APPROVAL_INVALID
 
 
 def test_an_approval_is_of_one_thing(log: BlockingLog) -> None:
-    # L-38
+    # L-17
     name = f"urn:scene:policy:{scene.unique().hex()}"
     policy, request = scene.policy(name=name), scene.request(name)
     log.register_many([policy, request])
@@ -104,7 +104,7 @@ def test_an_approval_is_of_one_thing(log: BlockingLog) -> None:
 
 @pytest.mark.parametrize(("scope", "uses"), [("task", 0), ("task", 5)])
 def test_a_grant_is_approved_as_a_task(log: BlockingLog, scope: str, uses: int) -> None:
-    # L-39
+    # L-18
     sub = scene.subject()
     request = scene.request(sub, action=Action(GRANT, scene.digest("action")))
     log.register(request)
@@ -115,7 +115,7 @@ def test_a_grant_is_approved_as_a_task(log: BlockingLog, scope: str, uses: int) 
 
 
 def test_who_asks_does_not_approve(log: BlockingLog) -> None:
-    # L-40
+    # L-19
     both, iss, sub = signer("scene asks and approves"), "urn:scene:both", scene.subject()
     mine = scene.request(sub, key=both, iss=iss)
     theirs = scene.request(sub)
@@ -129,7 +129,7 @@ def test_who_asks_does_not_approve(log: BlockingLog) -> None:
 
 
 def test_a_key_approves_once(log: BlockingLog, case: Case) -> None:
-    # L-40
+    # L-19
     first, second = (scene.approval(case.sub, case.asked[0]) for _ in range(2))
     other = scene.approval(case.sub, case.asked[0], key=SECOND_APPROVER)
     assert codes(log, case.request, first, second, other) == [None, None, Code.APPROVAL_INVALID, None]
@@ -153,7 +153,7 @@ def test_a_key_approves_once(log: BlockingLog, case: Case) -> None:
 def test_a_policy_record_is_approved_by_another_owner(
     log: BlockingLog, changes: dict[str, Any], code: Code | None
 ) -> None:
-    # L-38 L-39 L-40
+    # L-17 L-18 L-19
     name = f"urn:scene:policy:{scene.unique().hex()}"
     record = scene.policy(name=name)
     log.register(record)
@@ -165,7 +165,7 @@ def test_a_policy_record_is_approved_by_another_owner(
 
 
 def test_a_decision_rests_on_approvals_of_its_own_request(log: BlockingLog, policy: bytes) -> None:
-    # L-41
+    # L-20
     case = Approved(policy, {})
     other = scene.request(case.sub)
     of_other = scene.approval(case.sub, Link("request", scene.record_id(other)))
@@ -177,7 +177,7 @@ def test_a_decision_rests_on_approvals_of_its_own_request(log: BlockingLog, poli
 
 
 def test_an_authorization_rests_on_what_its_decision_did(log: BlockingLog, policy: bytes) -> None:
-    # L-41
+    # L-20
     case = Approved(policy, {}, {"key": SECOND_APPROVER})
     first, second = case.consents
     admitted(log, [*case][:4])
@@ -188,7 +188,7 @@ def test_an_authorization_rests_on_what_its_decision_did(log: BlockingLog, polic
 
 
 def test_an_approval_counts_once(log: BlockingLog, policy: bytes) -> None:
-    # L-41
+    # L-20
     case = Approved(policy, {})
     case.rest(*case.consents, *case.consents)
     admitted(log, [*case][:3])
@@ -196,7 +196,7 @@ def test_an_approval_counts_once(log: BlockingLog, policy: bytes) -> None:
 
 
 def test_a_spent_approval_is_refused(log: BlockingLog, policy: bytes) -> None:
-    # L-42
+    # L-21
     case = Approved(policy, {"scope": "until", "uses": 0}, {"key": SECOND_APPROVER})
     again = scene.authorization(case.sub, (*case.decided, *case.consents))
     assert codes(log, *case, again) == [None] * 5 + [Code.APPROVAL_SPENT]
@@ -237,7 +237,7 @@ def test_a_spent_approval_is_refused(log: BlockingLog, policy: bytes) -> None:
 def test_an_approval_covers_what_rests_on_it(
     log: BlockingLog, policy: bytes, given: dict[str, Any], changes: dict[str, Any], code: Code | None
 ) -> None:
-    # L-42
+    # L-21
     assert codes(log, *Approved(policy, given, **changes)) == [None, None, None, code]
 
 
@@ -245,7 +245,7 @@ def test_an_approval_covers_what_rests_on_it(
 def test_the_approval_of_a_task_bounds_the_uses_of_a_grant(
     log: BlockingLog, policy: bytes, uses: int, code: Code | None
 ) -> None:
-    # L-42
+    # L-21
     action = Action(GRANT, scene.digest("action"))
     case = Approved(policy, {"scope": "task", "uses": 5}, action=action, form="grant", uses=uses)
     assert codes(log, *case) == [None, None, None, code]
@@ -253,7 +253,7 @@ def test_the_approval_of_a_task_bounds_the_uses_of_a_grant(
 
 @pytest.mark.parametrize("outcome", ["deny", "needs-approval", "allow"])
 def test_breaking_the_glass_needs_an_approval(log: BlockingLog, policy: bytes, outcome: str) -> None:
-    # L-08 L-48
+    # L-08 L-27
     alone = Approved(policy, outcome=outcome, mode="break-glass")
     assert codes(log, *alone) == [None, None, Code.APPROVAL_MISSING]
     admitted(log, [*Approved(policy, {}, outcome=outcome, mode="break-glass")])
@@ -265,7 +265,7 @@ def test_approvals_change_no_denial(log: BlockingLog, policy: bytes) -> None:
 
 
 def test_what_is_approved_and_spent_is_known_to_every_process(place: Place) -> None:
-    # L-40 L-42
+    # L-19 L-21
     policy = scene.policy()
     case = Approved(policy, {})
     second = scene.approval(case.sub, case.asked[0])
@@ -295,7 +295,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Approved]:
 
 @pytest.mark.parametrize("what", ["approval", "authorization"])
 def test_what_was_approved_or_spent_twice_is_found(recorded: tuple[Path, Approved], path: Path, what: str) -> None:
-    # L-40 L-42
+    # L-19 L-21
     original, case = recorded
     path.write_bytes(original.read_bytes())
     assert check_file(path) == []

@@ -86,7 +86,7 @@ def last(log: BlockingLog, case: Delegated) -> Code | None:
 
 
 def test_a_chain_is_admitted_in_one_batch_and_record_by_record(log: BlockingLog, policy: bytes) -> None:
-    # L-43 L-44 L-45 L-46 L-47
+    # L-22 L-23 L-24 L-25 L-26
     for at_once in (True, False):
         first = Delegated(policy, form="grant", uses=10, depth=1)
         second = Delegated(policy, first, form="grant", uses=4, holder=WORKER)
@@ -99,7 +99,7 @@ def test_a_chain_is_admitted_in_one_batch_and_record_by_record(log: BlockingLog,
 
 
 def test_who_holds_no_grant_asks_under_none(log: BlockingLog, policy: bytes, grant: Delegated) -> None:
-    # L-43
+    # L-22
     parent = (Link("parent", grant.authorized[0].id),)
     assert refused(log, scene.request(links=parent)) is Code.DELEGATION_INVALID
     assert refused(log, scene.request(links=parent, key=WORKER, iss=ASKER)) is Code.UNKNOWN_KEY
@@ -108,14 +108,14 @@ def test_who_holds_no_grant_asks_under_none(log: BlockingLog, policy: bytes, gra
 
 
 def test_an_action_is_not_delegated(log: BlockingLog, policy: bytes) -> None:
-    # L-43
+    # L-22
     action = Delegated(policy, holder=AGENT)
     assert codes(log, *action, Delegated(policy, action).request) == [None, None, None, Code.DELEGATION_INVALID]
 
 
 @pytest.mark.parametrize(("offset", "code"), [(99, None), (100, Code.DELEGATION_INVALID)])
 def test_an_expired_grant_is_asked_no_more(log: BlockingLog, policy: bytes, offset: int, code: Code | None) -> None:
-    # L-43
+    # L-22
     grant = Delegated(policy, form="grant", exp=NOW + 100)
     below = Delegated(policy, grant, asked={"iat": NOW + offset})
     assert codes(log, *grant, below.request) == [None, None, None, code]
@@ -125,14 +125,14 @@ def test_an_expired_grant_is_asked_no_more(log: BlockingLog, policy: bytes, offs
 def test_an_expired_grant_is_authorized_no_more(
     log: BlockingLog, policy: bytes, offset: int, code: Code | None
 ) -> None:
-    # L-46
+    # L-25
     grant = Delegated(policy, form="grant", exp=NOW + 100)
     codes(log, *grant)
     assert last(log, Delegated(policy, grant, iat=NOW + offset, exp=NOW + 100)) is code
 
 
 def test_a_holder_takes_nobody_elses_name(log: BlockingLog, policy: bytes, grant: Delegated) -> None:
-    # L-44
+    # L-23
     below = Delegated(policy, grant, asked={"iss": "urn:scene:agent"})
     assert refused(log, below.request) is Code.ISSUER_MISMATCH
     key = signer("scene enrolled agent")
@@ -144,7 +144,7 @@ def test_a_holder_takes_nobody_elses_name(log: BlockingLog, policy: bytes, grant
 
 
 def test_a_name_is_passed_on_along_a_chain(log: BlockingLog, policy: bytes) -> None:
-    # L-44
+    # L-23
     key = signer("scene agent of its own name")
     first = Delegated(policy, form="grant", holder=key, depth=1)
     second = Delegated(policy, first, form="grant", key=key, holder=WORKER, asked={"iss": "urn:scene:own"})
@@ -154,7 +154,7 @@ def test_a_name_is_passed_on_along_a_chain(log: BlockingLog, policy: bytes) -> N
 
 
 def test_a_retired_key_asks_no_more_under_its_grant(log: BlockingLog, policy: bytes) -> None:
-    # L-43
+    # L-22
     key = signer("scene retired agent")
     grant = Delegated(policy, form="grant", holder=key)
     below = [Delegated(policy, grant, key=key).request for _ in range(2)]
@@ -177,7 +177,7 @@ def test_a_retired_key_asks_no_more_under_its_grant(log: BlockingLog, policy: by
 def test_what_is_authorized_is_what_was_asked_for(
     log: BlockingLog, policy: bytes, form: str, changes: dict[str, Any], code: Code | None
 ) -> None:
-    # L-45
+    # L-24
     case = Delegated(policy, form=form)
     action = Action(GRANT if form == "grant" else TYPE, scene.digest("action"))
     terms = {"form": form, "action": action, **changes}
@@ -202,7 +202,7 @@ def test_a_grant_is_allowed_by_policy(log: BlockingLog, policy: bytes, outcome: 
 def test_an_authorization_stands_under_the_parent_of_its_request(
     log: BlockingLog, policy: bytes, grant: Delegated
 ) -> None:
-    # L-46
+    # L-25
     other = Delegated(policy, form="grant", uses=10)
     codes(log, *other)
     of_other = (Link("parent", other.authorized[0].id),)
@@ -229,7 +229,7 @@ def test_an_authorization_stands_under_the_parent_of_its_request(
 def test_what_stands_below_a_grant_is_no_wider(
     log: BlockingLog, policy: bytes, grant: Delegated, changes: dict[str, Any], code: Code | None
 ) -> None:
-    # L-46 L-47
+    # L-25 L-26
     assert last(log, Delegated(policy, grant, **changes)) is code
 
 
@@ -247,14 +247,14 @@ def test_what_stands_below_a_grant_is_no_wider(
 def test_grants_stand_only_as_deep_as_was_granted(
     log: BlockingLog, policy: bytes, above: int | None, below: int | None, code: Code | None
 ) -> None:
-    # L-46
+    # L-25
     first = Delegated(policy, form="grant", depth=above)
     codes(log, *first)
     assert last(log, Delegated(policy, first, form="grant", depth=below)) is code
 
 
 def test_uses_are_counted_over_all_that_stands_below(log: BlockingLog, policy: bytes, grant: Delegated) -> None:
-    # L-47
+    # L-26
     assert last(log, Delegated(policy, grant, uses=4)) is None
     inner = Delegated(policy, grant, form="grant", uses=5)
     assert last(log, inner) is None
@@ -267,7 +267,7 @@ def test_uses_are_counted_over_all_that_stands_below(log: BlockingLog, policy: b
 
 
 def test_uses_are_counted_within_a_batch(log: BlockingLog, policy: bytes, grant: Delegated) -> None:
-    # L-47
+    # L-26
     cases = [Delegated(policy, grant, uses=uses) for uses in (6, 5, 4, 1)]
     entries = [entry for case in cases for entry in case]
     assert codes(log, *entries)[2::3] == [None, Code.BUDGET_EXCEEDED, None, Code.BUDGET_EXCEEDED]
@@ -277,7 +277,7 @@ def test_uses_are_counted_within_a_batch(log: BlockingLog, policy: bytes, grant:
 def test_a_batch_that_fails_takes_no_uses(
     log: BlockingLog, policy: bytes, grant: Delegated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # L-12 L-47
+    # L-12 L-26
     async def fail(*_: object) -> None:
         raise StorageError("the disk is full")
 
@@ -290,7 +290,7 @@ def test_a_batch_that_fails_takes_no_uses(
 
 
 def test_uses_are_counted_by_all_processes_for_good(place: Place) -> None:
-    # L-47
+    # L-26
     policy = scene.policy()
     grant = Delegated(policy, form="grant", uses=10)
     with scene.create(place) as log, scene.reopen(place) as other:
@@ -323,7 +323,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Del
 def test_uses_are_counted_the_same_from_a_copy(
     recorded: tuple[Path, bytes, Delegated], tmp_path: Path, place: Place
 ) -> None:
-    # L-33 L-47
+    # L-45 L-26
     original, policy, grant = recorded
     head = export_blocking(original, tmp_path / "copy.db")
     import_blocking(tmp_path / "copy.db", place, [head.note])
@@ -334,7 +334,7 @@ def test_uses_are_counted_the_same_from_a_copy(
 
 
 def test_more_uses_than_were_granted_are_found(recorded: tuple[Path, bytes, Delegated], path: Path) -> None:
-    # L-47
+    # L-26
     original, policy, grant = recorded
     path.write_bytes(original.read_bytes())
     case = Delegated(policy, grant, uses=4)
@@ -346,7 +346,7 @@ def test_more_uses_than_were_granted_are_found(recorded: tuple[Path, bytes, Dele
 
 
 def test_a_wrong_count_of_uses_is_found(recorded: tuple[Path, bytes, Delegated], path: Path) -> None:
-    # L-47
+    # L-26
     original, _, _ = recorded
     path.write_bytes(original.read_bytes())
     damage.apply(path, damage.sql("UPDATE entries SET number = 1 WHERE number = 7 AND series LIKE 'grant %'"))

@@ -26,7 +26,7 @@ def name() -> str:
 
 
 def test_versions_go_up_by_one_and_link_the_one_before(log: BlockingLog, name: str) -> None:
-    # L-49
+    # L-28
     first = scene.status(name)
     for version, previous in ((0, None), (2, None)):
         assert refused(log, scene.status(name, version, previous)) is Code.STATUS_INVALID
@@ -56,13 +56,13 @@ def test_versions_go_up_by_one_and_link_the_one_before(log: BlockingLog, name: s
 def test_a_status_record_is_that_of_a_list(
     log: BlockingLog, name: str, changes: dict[str, Any], code: Code | None
 ) -> None:
-    # L-49
+    # L-28
     (answer,) = log.register_many([scene.status(name, **changes)])
     assert (answer.code if isinstance(answer, Refused) else None) == code
 
 
 def test_a_list_stays_with_its_authority(log: BlockingLog, name: str) -> None:
-    # L-49
+    # L-28
     first = scene.status(name)
     other, second_key = signer("scene other authority"), signer("scene authority's next key")
     kinds = (Kind.STATUS,)
@@ -79,7 +79,7 @@ def test_a_list_stays_with_its_authority(log: BlockingLog, name: str) -> None:
 
 
 def test_a_list_has_one_history_in_every_process(place: Place, name: str) -> None:
-    # L-49
+    # L-28
     first = scene.status(name)
     second = scene.status(name, 2, first)
     with scene.create(place) as log, scene.reopen(place) as other:

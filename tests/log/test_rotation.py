@@ -56,7 +56,7 @@ def verifies(encoded: bytes, leaf: bytes, key: PublicKey) -> bool:
 
 
 def test_receipts_verify_for_ever_over_two_rotations(log: BlockingLog, place: Place) -> None:
-    """L-26: each with the key of its time and no other, byte for byte as it was first answered."""
+    """L-38: each with the key of its time and no other, byte for byte as it was first answered."""
     sent = [scene.enrolments()[0]]
     answers = [log.register(sent[0])]
     for former, later in ((scene.KEYS, SECOND), (SECOND, THIRD)):
@@ -107,7 +107,7 @@ def test_a_log_is_not_opened_with_retired_keys(log: BlockingLog, place: Place) -
 
 
 def test_the_record_that_retires_the_own_keys_is_refused(log: BlockingLog) -> None:
-    """L-27."""
+    """L-39."""
     size = log.head().size
     with pytest.raises(Refused) as refused:
         log.register(log_keys(SECOND))
@@ -117,7 +117,7 @@ def test_the_record_that_retires_the_own_keys_is_refused(log: BlockingLog) -> No
 
 
 def test_a_process_stops_once_another_has_retired_its_keys(log: BlockingLog, place: Place) -> None:
-    """L-27."""
+    """L-39."""
     log.register(log_keys(scene.KEYS, SECOND))
     with reopen(place, SECOND) as other:
         other.register(log_keys(SECOND))

@@ -40,7 +40,7 @@ def dump(path: Path) -> list[str]:
 
 
 def test_a_sound_log_opens(copy: Path) -> None:
-    # L-23
+    # L-35
     with scene.reopen(copy) as log:
         assert log.head().size == 304
     with BlockingLog.open(copy) as log:
@@ -49,7 +49,7 @@ def test_a_sound_log_opens(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", damage.STARTUP)
 def test_damage_is_refused_and_not_repaired(copy: Path, name: str) -> None:
-    # L-23
+    # L-35
     damage.apply(copy, damage.STARTUP[name])
     before = dump(copy)
     for keys in (KEYS, None):
@@ -59,7 +59,7 @@ def test_damage_is_refused_and_not_repaired(copy: Path, name: str) -> None:
 
 
 def test_a_clock_behind_the_last_head_is_refused(copy: Path) -> None:
-    # L-23
+    # L-35
     scene.reopen(copy, NOW - 60).close()
     with pytest.raises(FatalLogError, match="clock"):
         scene.reopen(copy, NOW - 61)
@@ -88,7 +88,7 @@ def test_other_keys_than_the_geneses_are_refused(copy: Path, keys: LogKeys) -> N
 
 @pytest.mark.parametrize("content", [None, b"", b"not a database" * 400])
 def test_what_is_no_log_is_refused(path: Path, content: bytes | None) -> None:
-    # L-23
+    # L-35
     if content is not None:
         path.write_bytes(content)
     for keys in (KEYS, None):
@@ -99,7 +99,7 @@ def test_what_is_no_log_is_refused(path: Path, content: bytes | None) -> None:
 
 @pytest.mark.parametrize("pragma", ["application_id = 1", "user_version = 2", "journal_mode = DELETE"])
 def test_another_format_is_refused(copy: Path, pragma: str) -> None:
-    # L-23
+    # L-35
     connection = sqlite3.connect(copy, isolation_level=None)
     connection.execute(f"PRAGMA {pragma}")
     connection.close()

@@ -67,7 +67,7 @@ COPY = "(SELECT hashes FROM tiles WHERE level = 0 AND number = 1)"
     ],
 )
 def test_what_is_logged_cannot_be_changed(connection: sqlite3.Connection, statement: str) -> None:
-    # L-14 L-24
+    # L-14 L-36
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(statement)
 
@@ -82,7 +82,7 @@ def test_what_is_logged_cannot_be_changed(connection: sqlite3.Connection, statem
     ],
 )
 def test_a_log_can_grow(connection: sqlite3.Connection, statement: str) -> None:
-    # L-24
+    # L-36
     assert connection.execute(statement).rowcount == 1
 
 
@@ -95,7 +95,7 @@ def test_columns_hold_their_types(connection: sqlite3.Connection) -> None:
 
 
 def test_every_connection_is_durable_and_never_checkpoints_by_itself(path: Path) -> None:
-    # L-25
+    # L-37
     async def run() -> None:
         database = await open_database(path, writable=True)
         async with database.append() as writer, database.read() as reader:
@@ -125,7 +125,7 @@ def test_a_reader_cannot_write(path: Path) -> None:
 
 
 def test_two_writers_take_turns(path: Path) -> None:
-    # L-13 L-25
+    # L-13 L-37
     order: list[str] = []
 
     async def turn(database: Database, name: str) -> None:
@@ -163,7 +163,7 @@ def test_what_is_not_committed_is_gone(path: Path) -> None:
 
 
 def test_the_write_ahead_log_is_moved_once_it_is_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # L-25
+    # L-37
     monkeypatch.setattr("exequatur_log.storage.sqlite._CHECKPOINT_BYTES", 200_000)
     wal = path.with_name("log.db-wal")
     with scene.create(path) as log:

@@ -75,7 +75,7 @@ def test_paths_of_what_was_appended_are_the_reference_paths(old: int) -> None:
 
 
 def test_every_inclusion_path_up_to_130_comes_from_the_tiles_of_the_largest() -> None:
-    # L-18
+    # L-30
     _, held = grow(LEAVES, SMALL)
     for size in range(1, SMALL + 1):
         assert tree.fold(tree.compute([(node,) for node in tree.edge_span(size)], held)) == reference.root(
@@ -87,7 +87,7 @@ def test_every_inclusion_path_up_to_130_comes_from_the_tiles_of_the_largest() ->
 
 
 def test_every_consistency_path_up_to_130_comes_from_the_tiles_of_the_largest() -> None:
-    # L-18
+    # L-30
     _, held = grow(LEAVES, SMALL)
     for size2 in range(1, SMALL + 1):
         for size1 in range(1, size2 + 1):
@@ -154,7 +154,7 @@ def test_a_short_or_missing_tile_is_fatal() -> None:
 
 @pytest.mark.parametrize("path", ["tile/0/067", "tile/63/000", "tile/0/x001/067.p/112", "tile/entries/x001/x234/067"])
 def test_a_tile_has_one_path(path: str) -> None:
-    # L-17
+    # L-29
     assert tiles.format_path(tiles.parse_path(path)) == path
     level = path.split("/")[1]
     for other in (

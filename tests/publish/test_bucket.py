@@ -99,7 +99,7 @@ def test_a_store_that_goes_down_midway_is_gone_on_with(bucket: MakeBucket, swift
 
 
 def test_a_log_older_than_what_is_published_is_told_to_be(bucket: MakeBucket, path: Path) -> None:
-    """L-34."""
+    """L-46."""
     store = bucket()
     older = copy_of(path, "older.db")
     grow(path, 1)

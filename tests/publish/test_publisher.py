@@ -198,7 +198,7 @@ def check_at(path: Path, store: Store) -> int | None:
 
 
 def test_a_log_older_than_what_is_published_is_told_to_be(path: Path, store: Store, target: Path) -> None:
-    """L-34."""
+    """L-46."""
     assert check_at(path, store) is None
     older = copy_of(path, "older.db")
     publish_all(path, store)
@@ -215,7 +215,7 @@ def test_a_log_older_than_what_is_published_is_told_to_be(path: Path, store: Sto
 
 
 def test_a_log_of_another_history_than_what_is_published_is_told_to_be(path: Path, store: Store, target: Path) -> None:
-    """L-35: also when it is longer by now."""
+    """L-47: also when it is longer by now."""
     fork = copy_of(path, "fork.db")
     grow(path, 1)
     publish_all(path, store)
@@ -252,7 +252,7 @@ def flipped(good: bytes) -> bytes:
 def test_a_checkpoint_that_the_log_did_not_sign_is_no_start(
     change: Callable[[bytes], bytes], path: Path, store: Store, target: Path
 ) -> None:
-    """L-35."""
+    """L-47."""
     publish_all(path, store)
     good = files(target)["checkpoint"]
     changed = change(good)

@@ -147,14 +147,14 @@ def with_note(data: bytes) -> Vector:
 
 @denied(Code.CHECKPOINT_INVALID)
 def note_out_of_form() -> Vector:
-    # L-19
+    # L-31
     """The last line of the note is not ended."""
     return with_note(opened(log_checkpoint()).checkpoints[0][:-1])
 
 
 @denied(Code.CHECKPOINT_INVALID)
 def extension_line() -> Vector:
-    # L-19
+    # L-31
     """The checkpoint has an extension line, duly signed."""
     log = logged()
     text = checkpoint.format(checkpoint.Checkpoint(ORIGIN, 5, log.root())) + "extension\n"
@@ -191,7 +191,7 @@ def checkpoint_twice() -> Vector:
 
 @denied(Code.CHECKPOINT_INVALID)
 def checkpoint_unsigned() -> Vector:
-    # L-21
+    # L-33
     """Only a stranger signed the checkpoint."""
     head = checkpoint.Checkpoint(ORIGIN, 5, logged().root())
     stranger = world.signer("stranger", Algorithm.ED25519)
@@ -201,7 +201,7 @@ def checkpoint_unsigned() -> Vector:
 
 @denied(Code.CHECKPOINT_INVALID)
 def checkpoint_signature() -> Vector:
-    # L-21
+    # L-33
     """The log's signature line does not hold."""
     log = logged()
     head = checkpoint.Checkpoint(ORIGIN, 5, log.root())

@@ -27,7 +27,7 @@ def opened(*lines: NoteSignature, keys: tuple[NoteKey, ...] = (), head: Checkpoi
 
 
 def test_the_logs_signature() -> None:
-    # L-21
+    # L-33
     assert opened(SIGNED) == (HEAD, {}, ())
     for line in (
         SIGNED._replace(signature=bytes(64)),
@@ -39,7 +39,7 @@ def test_the_logs_signature() -> None:
 
 
 def test_a_logs_key_is_named_like_its_origin() -> None:
-    # L-22
+    # L-34
     signer = world.signer("other", Algorithm.ED25519)
     key = note.note_key("other.example", SignatureType.ED25519, signer.public_key)
     data = note.format(checkpoint.format(HEAD), [checkpoint.sign(HEAD, key, signer)])

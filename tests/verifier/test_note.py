@@ -16,7 +16,7 @@ def test_text_may_hold_empty_lines() -> None:
 
 
 def test_at_most_64_signatures() -> None:
-    # L-19
+    # L-31
     assert len(note.parse(note.format("text\n", [LINE] * 64)).signatures) == 64
     with pytest.raises(MalformedError):
         note.parse(note.format("text\n", [LINE] * 65))
@@ -47,7 +47,7 @@ def test_at_most_64_signatures() -> None:
     ],
 )
 def test_not_a_note(data: bytes) -> None:
-    # L-19
+    # L-31
     with pytest.raises(MalformedError):
         note.parse(data)
 
@@ -75,7 +75,7 @@ def test_the_same_key_under_another_name_or_type_is_another() -> None:
 
 @pytest.mark.parametrize("kind", SignatureType)
 def test_a_verifier_key_with_anything_changed(kind: SignatureType) -> None:
-    # L-20
+    # L-32
     algorithm = Algorithm.ML_DSA_44 if kind is SignatureType.COSIGNATURE_ML_DSA_44 else Algorithm.ED25519
     key = note.note_key("a.example", kind, world.signer("a", algorithm).public_key)
     text = note.format_key(key)
