@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from exequatur_cli.asking import grant_of, mode_claims, with_grant, with_mode
 from exequatur_cli.freshening import freshen
 from exequatur_cli.home import Home, open_home
 from exequatur_cli.issuing import RequestId, authorize
@@ -32,6 +33,8 @@ from exequatur_verifier.host import CommandNotFoundError
 @click.option(
     "--request", "again", type=RequestId(), metavar="ID", help="A request of this that was approved meanwhile."
 )
+@with_grant
+@with_mode
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] CMD…")
 @with_home
@@ -41,6 +44,10 @@ def command(
     bundle_file: Path | None,
     claims: tuple[str, ...],
     again: bytes | None,
+    parent: Path | None,
+    key: Path | None,
+    mode: str | None,
+    reason: str | None,
     passphrase_file: Path | None,
     command_line: tuple[str, ...],
 ) -> int:
@@ -63,8 +70,9 @@ def command(
             descriptor,
             facts.measured,
             runtime=home.settings.runtimes["local"],
-            claims=dict.fromkeys(claims, True),
+            claims={**dict.fromkeys(claims, True), **mode_claims(mode, reason)},
             again=again,
+            under=grant_of(home, parent, key),
         )
         if isinstance(answer, Refused):
             return _report_refusal(output, answer)
