@@ -7,6 +7,7 @@ again ends with the home asking the daemon.
 """
 
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,8 @@ def serve(
 ) -> None:
     """Serve the keys of the directory at ``socket`` until SIGTERM or SIGINT; ``started`` is called when it answers."""
     runtime_home.check(str(path))
+    # What lies in this process's memory is not to lie in a file of the system's choice.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if passphrase_file is not None:
         passphrase = runtime_home.read_private(str(passphrase_file)).rstrip(b"\r\n")
     else:

@@ -37,8 +37,10 @@ def test_a_runtime_enrolled_after_a_rotation_trusts_the_retired_keys_too(exq: Ex
     ]
 
 
-@pytest.mark.parametrize("act", ["_extend_trust", "sync", "_register"])
-@pytest.mark.parametrize("time", [1, 2])
+@pytest.mark.parametrize(
+    ("act", "time"),
+    [("_extend_trust", 1), ("_extend_trust", 2), ("replace", 1), ("sync", 1), ("_register", 1), ("_register", 2)],
+)
 def test_an_interrupted_rotation_is_finished_by_the_next(
     exq: Exq, home: Path, monkeypatch: pytest.MonkeyPatch, act: str, time: int
 ) -> None:

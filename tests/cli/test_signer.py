@@ -67,7 +67,12 @@ def journal_of(vault: Path) -> list[dict[str, int | str]]:
 
 def test_the_home_works_as_before_and_holds_no_key_of_the_authority(exq: Exq, home: Path, vault: Path) -> None:
     #
-    assert {path.name for path in (home / "keys").iterdir()} == {"passphrase", "requester.pem", "runtime.pem"}
+    assert {path.name for path in (home / "keys").iterdir()} == {
+        "approver.pem",
+        "passphrase",
+        "requester.pem",
+        "runtime.pem",
+    }
     assert (vault / "keys" / "passphrase").read_bytes() != (home / "keys" / "passphrase").read_bytes()
     with serving(vault) as daemon:
         assert exq("run", "--home", home, "--", "sh", "-c", "echo ran >> ran").status == 0
@@ -131,7 +136,7 @@ def test_a_daemon_killed_in_the_middle_of_a_signature_leaves_one_artifact(
             assert daemon.stdout.readline()
             killer = threading.Thread(target=_kill_at, args=(marker, daemon.pid))
             killer.start()
-            with pytest.raises(SignerUnavailableError, match="went away before it answered"):
+            with pytest.raises(SignerUnavailableError, match="see that"):
                 opened.authority(now()).authorize_many([asked], now=now())
             killer.join()
             assert daemon.wait(60) == -signal.SIGKILL

@@ -122,8 +122,8 @@ def revoke(ctx: click.Context, role: str, at: int | None, key_id: str) -> None:
         changed = keys.revoke(home, role, key_id.lower(), home.log.head().size if at is None else at)
     _report(output, changed)
     for key in changed.revoked:
-        advice = f"Now publish a status list that names the key {key.thumbprint.hex()}"
-        output.text(f"{advice}: that is how runtimes elsewhere learn of it.", "deny")
+        advice = f"Now, with a key of the authority in force: exequatur revoke --key {key.thumbprint.hex()} --reason …"
+        output.text(f"{advice}\nThat publishes a status list, by which runtimes elsewhere learn of it.", "deny")
     if role == "owner":
         output.text(
             "Policies that it signed are not believed any more: enrol an owner, and publish them again.", "deny"
