@@ -34,6 +34,14 @@ def with_mode(function: Any) -> Any:
     return mode(reason(function))
 
 
+def check_again(again: bytes | None, parent: Path | None, mode: str | None = None) -> None:
+    """Refuse a grant or a mode beside ``--request``, which names a request that says so itself."""
+    if again is not None and (parent, mode) != (None, None):
+        raise click.UsageError(
+            "the request that --request names says under which grant, or in which mode; leave it out"
+        )
+
+
 def grant_of(home: Home, parent: Path | None, key: Path | None) -> Under | None:
     """Return the grant to ask under, if one is named."""
     if (parent is None) != (key is None):

@@ -10,7 +10,7 @@ from exequatur_gate.home import read_private
 from exequatur_issuer.approvals import WAITING_S
 from exequatur_issuer.asked import Asked, RuntimeIdentity
 from exequatur_issuer.authorize import Issued, Refused
-from exequatur_issuer.modes import mode_of
+from exequatur_issuer.modes import is_open
 from exequatur_issuer.replay import opened
 from exequatur_issuer.request import sign_request
 from exequatur_issuer.signer import load_key
@@ -92,7 +92,9 @@ def hold(home: Home, grant: Path, key: Path) -> Under:
     The holder asks in its own name, if the log knows its key, and else in that of who asked for the grant.
     """
     try:
-        parsed, _ = statement.parse_transparent(bundle.decode(grant.read_bytes()).artifact)
+        parts = bundle.decode(grant.read_bytes())
+        parsed, _ = statement.parse_transparent(parts.artifact)
+        asked = None if parts.request is None else statement.parse(parts.request.statement)
     except MalformedError as error:
         raise MalformedError(f"{grant} is no bundle of a grant: {error}") from None
     record = parsed.record
@@ -101,8 +103,9 @@ def hold(home: Home, grant: Path, key: Path) -> Under:
     holder = load_own(home, key)
     name = enrolled_as(home, holder.public_key.thumbprint)
     if name is None:
-        asked = next(link.id for link in record.links if link.relation == "request")
-        name = logged_request(home, asked).claims.iss
+        if asked is None:
+            asked = logged_request(home, next(link.id for link in record.links if link.relation == "request"))
+        name = asked.claims.iss
     return Under(parsed.id, holder, name)
 
 
@@ -138,8 +141,7 @@ def _waits(home: Home, request: Statement, decision: Statement) -> bool:
     record = request.record
     assert isinstance(record, Request)
     assert isinstance(decision.record, Decision)
-    # A mode is asked for where policy denies.
-    return decision.record.outcome == "needs-approval" or mode_of(record) in home.settings.modes
+    return is_open(record, decision.record.outcome, home.settings.modes)
 
 
 def logged_request(home: Home, record_id: bytes) -> Statement:

@@ -22,7 +22,7 @@ from .content import ContentStore
 from .decide import Decided, InForce, decide
 from .journal import Journal, Signed
 from .lists import StatusLists
-from .modes import ENFORCE, NO_MODES, Modes, mode_of
+from .modes import ENFORCE, NO_MODES, Modes, is_open, mode_of, permitted
 from .obligations import Obligations
 
 
@@ -147,20 +147,18 @@ class Answerer:
 
     def _sought(self, case: Case, decided: Decided) -> Sought | None:
         """Return what a decision comes to, ``None`` for a denial. A mode counts only where policy does not allow."""
-        outcome, obligations, mode = decided.record.outcome, decided.obligations, mode_of(case.record)
-        if outcome == "allow" or mode not in self.modes:
+        obligations, mode = decided.obligations, permitted(case.record, self.modes)
+        if decided.record.outcome == "allow" or mode is None:
             return None if obligations is None else Sought(obligations, ENFORCE, obligations.approvals, decided.given)
-        permitted = self.modes[mode]
         # Every artifact under a policy record needs what that demands.
-        wanted = max(permitted.approvals, self.policy.record.approvals)
-        return Sought(Obligations(ttl=permitted.ttl, approvals=wanted), mode, wanted, decided.given)
+        wanted = max(mode.approvals, self.policy.record.approvals)
+        return Sought(Obligations(ttl=mode.ttl, approvals=wanted), mode_of(case.record), wanted, decided.given)
 
     def _is_pending(self, request: Statement, answer: Answer) -> bool:
         record, asked = answer.decision.record, request.record
         assert isinstance(record, Decision)
         assert isinstance(asked, Request)
-        is_open = record.outcome == "needs-approval" or (record.outcome == "deny" and mode_of(asked) in self.modes)
-        return answer.artifact is None and is_open
+        return answer.artifact is None and is_open(asked, record.outcome, self.modes)
 
     def _answered(self, request: bytes) -> Answer | None:
         signed = self._journal.find(request)

@@ -113,7 +113,7 @@ class Authority:
         """Answer requests, in order: one registration of all requests, and one of all their answers."""
         if self.policy.record.activation > now:
             raise ValueError("the policy of this authority is not in force yet")
-        opened = [self._open(asked, now) for asked in batch]
+        opened = [self.open(asked, now) for asked in batch]
         results = self._register(case.request.entry for case in opened if isinstance(case, Case))
         cases = [self._accept(case, results) if isinstance(case, Case) else case for case in opened]
         cases = [self._consented(case) if isinstance(case, Case) else case for case in cases]
@@ -129,8 +129,8 @@ class Authority:
         issued = iter(self._assembler.assemble([item for item in granted if isinstance(item, Granted)], now))
         return [next(issued) if isinstance(item, Granted) else item for item in granted]
 
-    def _open(self, asked: Asked, now: int) -> Case | Refused:
-        """Step 1 for one request, with the grants above it, if it is delegated."""
+    def open(self, asked: Asked, now: int) -> Case | Refused:
+        """Step 1 for one request, with the grants above it, if it is delegated. Nothing is signed or logged."""
         case = open_asked(asked, self._answerer.modes)
         if isinstance(case, Refused) or not case.record.links:
             return case

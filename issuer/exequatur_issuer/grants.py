@@ -1,4 +1,4 @@
-"""Grants: permission to ask for permission, which only gets narrower on its way down (specs/09 §6.1).
+"""Grants: permission to ask for permission, which only gets narrower on its way down (specs/09 §11).
 
     request    {type: exequatur.grant, name: the type of action, resource: the audience,
                 args: {constraints, depth, holder}}

@@ -1,4 +1,4 @@
-"""Modes: artifacts for what policy does not allow, where the authority's settings permit them (specs/09 §6.2).
+"""Modes: artifacts for what policy does not allow, where the authority's settings permit them (specs/09 §12).
 
     observe       what would have been denied is let through for a while, and can be listed
     break-glass   what is denied is done all the same, with the approvals that the settings ask for, and is reported
@@ -40,6 +40,22 @@ NO_MODES: Final[Modes] = {}
 def mode_of(record: Request) -> str:
     """Return the mode that a request asks for."""
     return str(record.claims.get(MODE_CLAIM, ENFORCE))
+
+
+def permitted(record: Request, modes: Modes) -> Mode | None:
+    """Return what the settings say of the mode that a request asks for; ``None`` if they permit none to it."""
+    return None if mode_of(record) == ENFORCE or fault(record, modes) is not None else modes[mode_of(record)]
+
+
+def is_open(record: Request, outcome: str, modes: Modes) -> bool:
+    """Say whether approvals can still make something of a request that was decided with this outcome.
+
+    They can where policy asks for them, and where it denies and a mode is asked for that is permitted; not in a mode
+    that is permitted no more.
+    """
+    if fault(record, modes) is not None:
+        return False
+    return outcome == "needs-approval" or (outcome == "deny" and mode_of(record) != ENFORCE)
 
 
 def reason_of(record: Request) -> str:

@@ -12,8 +12,8 @@ from tests.cli.conftest import Exq
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 RULE = """
-@id("grants") @uses("5") @ttl("1h") {wanted}
-permit (principal, action == Action::"exequatur.grant", resource == Grant::"process.exec") when {{ context.depth < 2 }};
+@id("grants") @uses("5") @ttl("1h")
+permit (principal, action == Action::"exequatur.grant", resource == Grant::"process.exec") when { context.depth < 2 };
 """
 COMMAND = ("echo", "hello")
 LIMIT = ("--allow", "/args/1=one_of:hello,goodbye")
@@ -30,13 +30,11 @@ def agent(exq: Exq, home: Path, tmp_path: Path) -> Path:
     return tmp_path / "agent" / "agent.pem"
 
 
-def enable(exq: Exq, home: Path, wanted: str = "") -> None:
+def enable(exq: Exq, home: Path) -> None:
     """Take the marks from what the starter schema has for delegation, and publish a policy that permits it."""
-    schema, rules = home / "policy" / "schema.cedarschema", home / "policy" / "starter.cedar"
-    head, _, commented = schema.read_text().partition("// Delegation:")
-    lines = [line[3:] for line in commented.splitlines()[2:]]
-    schema.write_text(head + "\n".join(lines) + "\n")
-    rules.write_text(rules.read_text() + RULE.format(wanted=wanted))
+    schema = home / "policy" / "schema.cedarschema"
+    schema.write_text(schema.read_text().replace("\n//+ ", "\n"))
+    (home / "policy" / "grants.cedar").write_text(RULE)
     published = exq("policy", "publish", "--home", home)
     assert published.status == 0, published.err
 
@@ -66,6 +64,20 @@ def test_what_is_outside_is_refused_with_what_is(exq: Exq, home: Path, agent: Pa
     assert "/args/1" in denied.reported["detail"]
     stranger = exq("run", "--parent", "grant.exq", "--key", home / "keys" / "owner.pem", "--home", home, "--", *COMMAND)
     assert (stranger.status, "only its holder" in stranger.err) == (77, True)
+
+
+def test_grant_that_has_expired_permits_nothing(
+    exq: Exq, home: Path, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A-61 A-63
+    made = exq("delegate", "-o", "grant.exq", "--to", agent, *LIMIT, "--ttl", "60s", "--home", home, "--json")
+    held = ("--parent", "grant.exq", "--key", agent, "--home", home)
+    issued = exq("authorize", "-o", "it.exq", *held, "--json", "--", *COMMAND)
+    assert (issued.status, issued.json["expires"]) == (0, made.json["expires"])
+    monkeypatch.setattr("exequatur_cli.issuing.now", lambda: int(made.json["expires"]))
+    denied = exq("run", *held, "--json", "--", *COMMAND)
+    assert (denied.status, denied.reported["code"]) == (77, "DELEGATION_INVALID")
+    assert "ask for a new one" in denied.reported["detail"]
 
 
 def test_grant_is_passed_on_and_gets_narrower(exq: Exq, home: Path, agent: Path, tmp_path: Path) -> None:
@@ -112,7 +124,7 @@ def test_limits_of_a_file_are_those_of_the_grant(
 
 def test_grant_that_needs_consent_waits_for_it(exq: Exq, home: Path, agent: Path) -> None:
     # A-65
-    rules = home / "policy" / "starter.cedar"
+    rules = home / "policy" / "grants.cedar"
     rules.write_text(rules.read_text().replace('@uses("5") @ttl("1h")', '@uses("5") @ttl("1h") @require_approval("1")'))
     exq("policy", "publish", "--home", home)
     asked = ("delegate", "-o", "grant.exq", "--to", agent, *LIMIT, "--home", home)
@@ -137,6 +149,9 @@ def test_limit_that_is_none_is_wrong_usage(exq: Exq, home: Path, agent: Path, wr
 def test_wrong_usage_and_files_say_so(exq: Exq, home: Path, agent: Path) -> None:
     assert exq("run", "--parent", agent, "--home", home, "--", *COMMAND).status == 2
     assert exq("run", "--key", agent, "--home", home, "--", *COMMAND).status == 2
+    held = ("--parent", agent, "--key", agent, "--request", "00" * 32, "--home", home)
+    assert exq("run", *held, "--", *COMMAND).status == 2
+    assert exq("delegate", "-o", "x.exq", "--to", agent, *held).status == 2
     noise = exq("run", "--parent", agent, "--key", agent, "--home", home, "--", *COMMAND)
     assert (noise.status, str(agent) in noise.err) == (65, True)
     exq("authorize", "-o", "it.exq", "--home", home, "--", *COMMAND)

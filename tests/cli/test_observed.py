@@ -39,15 +39,26 @@ def test_observed_is_run_and_listed(exq: Exq, permitting: Path) -> None:
     for _ in range(2):
         ran = exq("run", "--mode", "observe", "--reason", "trying a rule", "--home", home, "--", *COMMAND)
         assert ran.status == 0, ran.err
+    issued = exq("authorize", "-o", "it.exq", "--mode", "observe", "--reason", "later", "--home", home, "--", *COMMAND)
+    assert issued.status == 0, issued.err
     report = exq("observed", "--home", home, "--json").json
     (group,) = report["observed"]
-    assert (report["total"], group["times"], group["mode"]) == (2, 2, "observe")
+    assert (report["total"], group["times"], group["mode"], group["outcome"]) == (3, 3, "observe", "deny")
     assert (group["code"], group["policies"], group["reasons"]) == (
         "POLICY_FORBID",
         ["forbid-shred"],
-        ["trying a rule"],
+        ["later", "trying a rule"],
     )
-    assert "forbid-shred" in exq("observed", "--home", home).out
+    assert [one["runs"] for one in group["artifacts"]] == [1, 1, 0]
+    case = exq("lineage", group["artifacts"][0]["authorization"], "--home", home, "--json").json
+    assert group["artifacts"][0]["subject"] == case["subject"]
+    artifact = next(one for one in case["records"] if one["id"] == group["artifacts"][0]["authorization"])
+    assert artifact["record"]["action"]["commitment"] == group["artifacts"][0]["commitment"]
+    text = exq("observed", "--home", home).out
+    assert "forbid-shred" in text
+    assert all(one["authorization"] in text for one in group["artifacts"])
+    assert exq("observed", "--home", home, "--since", "1h", "--json").json == report
+    assert exq("observed", "--home", home, "--mode", "break-glass", "--json").json["total"] == 0
     assert exq("audit", home, "--json").json["ok"]
 
 
@@ -69,6 +80,29 @@ def test_broken_glass_waits_for_approval_and_is_reported(exq: Exq, permitting: P
     assert (report["mode"], report["reasons"]) == ("break-glass", ["disk full"])
     audit = exq("audit", home, "--json").json
     assert (audit["ok"], audit["entries"]["enforcement"]) == (True, 1)
+
+
+def test_mode_that_was_taken_back_waits_for_nothing(exq: Exq, permitting: Path) -> None:
+    #
+    home = permitting
+    asked = exq("run", "--mode", "break-glass", "--reason", "disk full", "--home", home, "--json", "--", *COMMAND)
+    request = asked.reported["request"]
+    assert exq("approve", request, "--home", home, "--yes").status == 0
+    settings, mode = home / "authority.toml", "[modes.break-glass]\nactions = "
+    settings.write_text(settings.read_text().replace(f'{mode}["process.exec"]', f'{mode}["mcp.tool"]'))
+    assert exq("approve", "--home", home, "--json").json["pending"] == []
+    refused = exq("approve", request, "--home", home, "--yes", "--json")
+    assert (refused.status, "not permitted" in refused.json["detail"]) == (77, True)
+    ran = exq("run", "--request", request, "--home", home, "--json", "--", *COMMAND)
+    assert (ran.status, ran.reported["code"]) == (77, "MODE_NOT_PERMITTED")
+    assert exq("observed", "--home", home, "--json").json["total"] == 0
+
+
+def test_what_says_two_things_is_wrong_usage(exq: Exq, permitting: Path) -> None:
+    mode = ("--mode", "observe", "--reason", "x", "--home", permitting)
+    assert exq("run", "--request", "00" * 32, *mode, "--", *COMMAND).status == 2
+    assert exq("run", "--bundle", "it.exq", *mode, "--", *COMMAND).status == 2
+    assert exq("authorize", "-o", "it.exq", "--request", "00" * 32, *mode, "--", *COMMAND).status == 2
 
 
 def test_home_that_permits_no_mode_refuses_and_logs_nothing(exq: Exq, home: Path) -> None:

@@ -23,19 +23,10 @@ from exequatur_verifier.match import Matcher, Operator
 from exequatur_verifier.records import Authorization, Decision, Kind, Link
 from exequatur_verifier.statement import Statement
 from exequatur_verifier.verdict import Code
-from tests.issuer.house import FACTS, NOW, RUNTIME, House, starter
+from tests.issuer.house import FACTS, NOW, RUNTIME, House, with_rules
 from tests.issuer.ledger import REQUESTER, MemoryLog, RealLog
 from tests.support import world
 
-SCHEMA = b"""
-entity Grant;
-action "exequatur.grant" appliesTo {
-  principal: Requester, resource: Grant,
-  context: {
-    audience: String, depth: Long, holder: String, constraints: Set<String>, claims: Claims, now: Long
-  },
-};
-"""
 RULES = """
 @id("grants") @uses("10") @ttl("1h") {asked}
 permit (principal, action == Action::"exequatur.grant", resource == Grant::"process.exec")
@@ -47,11 +38,9 @@ GIT = Constraints(args={"/name": Matcher(Operator.SUBPATH, "/usr/bin")})
 
 
 def rules(*, asked: str = "", wanted: str = "") -> PolicySet:
-    found = starter()
-    return found._replace(
-        sources=b"//# file rules.cedar\n" + RULES.format(asked=asked, wanted=wanted).encode(),
-        schema=found.schema + SCHEMA,
-    )
+    found = with_rules(RULES.format(asked=asked, wanted=wanted))
+    # As the schema says of itself.
+    return found._replace(schema=found.schema.replace(b"\n//+ ", b"\n"))
 
 
 class Held(NamedTuple):

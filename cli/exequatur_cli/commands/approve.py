@@ -12,6 +12,7 @@ from exequatur_cli.output import Output
 from exequatur_cli.timing import DURATION
 from exequatur_issuer.approvals import GRANT, sign_approval, usable
 from exequatur_issuer.display import describe, escape
+from exequatur_issuer.modes import fault
 from exequatur_issuer.replay import opened
 from exequatur_verifier import statement
 from exequatur_verifier.errors import ExequaturError
@@ -69,6 +70,13 @@ def command(
         if request_id is None:
             return _list(home, output)
         request = logged_request(home, request_id)
+        record = request.record
+        assert isinstance(record, Request)
+        wrong = fault(record, home.settings.modes)
+        if wrong is not None:
+            output.result({"approved": False, "request": request.id, "detail": wrong})
+            output.text(f"not approved: {wrong}, so an approval would permit nothing")
+            return EXIT_DENIED
         shown = _show(home, output, request)
         if deny or (not yes and not click.confirm("Sign this approval?", err=True)):
             output.result({"approved": False, **shown})
@@ -81,8 +89,6 @@ def command(
         if key is not None:
             iss = iss or enrolled_as(home, signer.public_key.thumbprint)
         name = iss or ("" if approver is None else approver.iss)
-        record = request.record
-        assert isinstance(record, Request)
         scope = scope or ("task" if record.action.type == GRANT else "once" if uses is None else "uses")
         time = now()
         try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from exequatur_cli.asking import grant_of, mode_claims, with_grant, with_mode
+from exequatur_cli.asking import check_again, grant_of, mode_claims, with_grant, with_mode
 from exequatur_cli.home import open_home
 from exequatur_cli.issuing import RequestId, authorize
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
@@ -65,6 +65,7 @@ def command(
 ) -> int:
     """Ask an authority to permit CMD (measured here) or an action, and write the bundle."""
     output = output_of(ctx)
+    check_again(again, parent, mode)
     if again is not None and url is not None:
         raise click.UsageError("what waits in the home is asked for again without --url")
     if token_file is not None and url is None:

@@ -7,7 +7,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from exequatur_cli.asking import grant_of, with_grant
+from exequatur_cli.asking import check_again, grant_of, with_grant
 from exequatur_cli.commands.authorize import report
 from exequatur_cli.home import Home, open_home
 from exequatur_cli.issuing import RequestId, authorize, load_own
@@ -24,7 +24,9 @@ _LISTS: Final = (Operator.ONE_OF, Operator.URL_HOST)
 
 
 @click.command("delegate")
-@click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "-o", "--output", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The bundle."
+)
 @click.option(
     "--to",
     "holder",
@@ -79,6 +81,7 @@ def command(
     FILE -- CMD`, and with a --depth for grants below it: `exequatur delegate --parent GRANT.exq --key FILE --to …`.
     """
     output = output_of(ctx)
+    check_again(again, parent)
     if file is not None and allowed:
         raise click.UsageError("name the limits with --allow, or all of them in a file with --constraints")
     limits = Constraints(args=dict(map(_allow, allowed))) if file is None else _read(file)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from exequatur_cli.asking import grant_of, mode_claims, with_grant, with_mode
+from exequatur_cli.asking import check_again, grant_of, mode_claims, with_grant, with_mode
 from exequatur_cli.freshening import freshen
 from exequatur_cli.home import Home, open_home
 from exequatur_cli.issuing import RequestId, authorize
@@ -57,6 +57,11 @@ def command(
     status is CMD's, 128+n when it died of signal n, and 77 when it was denied and nothing ran.
     """
     output = output_of(ctx)
+    check_again(again, parent, mode)
+    if bundle_file is not None and (parent, mode) != (None, None):
+        raise click.UsageError(
+            "what --bundle names is authorized already: nothing is asked for under a grant or in a mode"
+        )
     with open_home(home_of(ctx), passphrase_file, enforcing=True) as home:
         if bundle_file is not None:
             presented = freshen(home, bundle_file.read_bytes() if bundle_file.exists() else None)
