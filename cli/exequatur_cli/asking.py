@@ -17,19 +17,23 @@ def with_grant(function: Any) -> Any:
         "--parent",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         metavar="GRANT.exq",
-        help="Ask under this grant, with --key.",
+        help="Ask under this grant, which `exequatur delegate` made, with --key.",
     )
     key = click.option(
         "--key",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="The key that the grant is bound to.",
+        help="The key file that the grant is bound to. A file `passphrase` beside it opens it, else the home's does.",
     )
     return parent(key(function))
 
 
 def with_mode(function: Any) -> Any:
     """Give a command ``--mode`` and ``--reason``."""
-    mode = click.option("--mode", type=click.Choice(MODES), help="Ask for it although policy denies it, with --reason.")
+    mode = click.option(
+        "--mode",
+        type=click.Choice(MODES),
+        help="Ask for it although policy denies it, where settings and trust permit that; with --reason.",
+    )
     reason = click.option("--reason", metavar="TEXT", help="Why that is asked for; it is kept in the log.")
     return mode(reason(function))
 

@@ -14,8 +14,9 @@ from exequatur_issuer.modes import is_open
 from exequatur_issuer.replay import opened
 from exequatur_issuer.request import sign_request
 from exequatur_issuer.signer import load_key
-from exequatur_verifier import bundle, statement
+from exequatur_verifier import bundle, constraints, statement
 from exequatur_verifier.action import Descriptor
+from exequatur_verifier.constraints import Constraints
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.records import Authorization, Decision, Enrolment, Head, Kind, Request
 from exequatur_verifier.signing import Signer
@@ -29,11 +30,12 @@ from .settings import RuntimeEntry
 
 
 class Under(NamedTuple):
-    """A grant that something is asked under, by its record id, with its holder's key and name."""
+    """A grant that something is asked under, by its record id, with its holder's key and name, and its limits."""
 
     grant: bytes
     holder: Signer
     iss: str
+    limits: Constraints
 
 
 def authorize(
@@ -94,6 +96,7 @@ def hold(home: Home, grant: Path, key: Path) -> Under:
     try:
         parts = bundle.decode(grant.read_bytes())
         parsed, _ = statement.parse_transparent(parts.artifact)
+        limits = constraints.decode_terms(parts.terms).constraints
         asked = None if parts.request is None else statement.parse(parts.request.statement)
     except MalformedError as error:
         raise MalformedError(f"{grant} is no bundle of a grant: {error}") from None
@@ -106,7 +109,7 @@ def hold(home: Home, grant: Path, key: Path) -> Under:
         if asked is None:
             asked = logged_request(home, next(link.id for link in record.links if link.relation == "request"))
         name = asked.claims.iss
-    return Under(parsed.id, holder, name)
+    return Under(parsed.id, holder, name, limits)
 
 
 def load_own(home: Home, key: Path) -> Signer:

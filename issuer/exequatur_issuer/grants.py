@@ -153,7 +153,7 @@ def check_below(grant: Above, descriptor: Descriptor, facts: Mapping[str, bytes 
         if wish.depth > least:
             allowed = f"a depth of at most {least}" if least >= 0 else "actions only"
             raise GrantError(f"depth {wish.depth} is wider than the grant, which leaves {allowed}")
-        wide = list(wider(_filled(wish.constraints, grant.terms.constraints), grant.terms.constraints))
+        wide = list(wider(filled(wish.constraints, grant.terms.constraints), grant.terms.constraints))
         if wide:
             raise GrantError(f"wider than the grant in {', '.join(wide)}; ask for no more than it has")
         return
@@ -176,7 +176,7 @@ def wished(descriptor: Descriptor, grant: Above | None) -> Constraints:
     """Return the constraints that a request for a grant asks for, with all that the grant above it has."""
     wish = read(descriptor)
     named = wish.constraints._replace(args={**wish.constraints.args, TYPE: _exact(wish.covers)})
-    return named if grant is None else _filled(named, grant.terms.constraints)
+    return named if grant is None else filled(named, grant.terms.constraints)
 
 
 def meet(one: Constraints, other: Constraints) -> Constraints:
@@ -202,6 +202,23 @@ def meet(one: Constraints, other: Constraints) -> Constraints:
         ),
         limits=Limits(*(_both(low, high, min) for low, high in zip(one.limits, other.limits, strict=True))),
         lease_s=_both(one.lease_s, other.lease_s, min),
+    )
+
+
+def filled(child: Constraints, parent: Constraints) -> Constraints:
+    """Return ``child`` with the parent's fields where it leaves them open; what it names stays, wider or not."""
+
+    def fill(low: Any, high: Any) -> Any:
+        return high if low is None else low
+
+    sandbox = Sandbox(*map(fill, child.sandbox, parent.sandbox))
+    required = {*child.sandbox.require, *parent.sandbox.require}
+    return Constraints(
+        args={**parent.args, **child.args},
+        process=Process(*map(fill, child.process, parent.process)),
+        sandbox=sandbox._replace(require=tuple(sorted(required))),
+        limits=Limits(*map(fill, child.limits, parent.limits)),
+        lease_s=fill(child.lease_s, parent.lease_s),
     )
 
 
@@ -253,23 +270,6 @@ def _check_holder(request: Statement, nearest: Above, now: int) -> None:
         raise GrantError(f"the grant is for {claims.aud}, not for {record.audience}")
     if not claims.nbf <= now < claims.exp:
         raise GrantError(f"the grant is in force from {claims.nbf} to {claims.exp}; ask for a new one")
-
-
-def _filled(child: Constraints, parent: Constraints) -> Constraints:
-    """Return ``child`` with the parent's fields where it leaves them open; what it names stays, wider or not."""
-
-    def fill(low: Any, high: Any) -> Any:
-        return high if low is None else low
-
-    sandbox = Sandbox(*map(fill, child.sandbox, parent.sandbox))
-    required = {*child.sandbox.require, *parent.sandbox.require}
-    return Constraints(
-        args={**parent.args, **child.args},
-        process=Process(*map(fill, child.process, parent.process)),
-        sandbox=sandbox._replace(require=tuple(sorted(required))),
-        limits=Limits(*map(fill, child.limits, parent.limits)),
-        lease_s=fill(child.lease_s, parent.lease_s),
-    )
 
 
 def _exact(value: Any) -> Matcher:

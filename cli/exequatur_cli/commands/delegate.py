@@ -13,7 +13,8 @@ from exequatur_cli.home import Home, open_home
 from exequatur_cli.issuing import RequestId, authorize, load_own
 from exequatur_cli.main import Unavailable, home_of, output_of, with_home
 from exequatur_cli.timing import DURATION
-from exequatur_issuer.grants import Wish, descriptor_of
+from exequatur_issuer.authorize import Refused
+from exequatur_issuer.grants import Wish, descriptor_of, filled
 from exequatur_verifier import action, cbor, constraints
 from exequatur_verifier.constraints import Constraints
 from exequatur_verifier.errors import MalformedError
@@ -32,7 +33,7 @@ _LISTS: Final = (Operator.ONE_OF, Operator.URL_HOST)
     "holder",
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Who is to hold it: a public key in PEM, or a key file.",
+    help="Who is to hold it: a public key in PEM, or a key file, as its passphrase or the home's opens it.",
 )
 @click.option("--type", "covers", default="process.exec", show_default=True, help="The type of action.")
 @click.option(
@@ -40,7 +41,7 @@ _LISTS: Final = (Operator.ONE_OF, Operator.URL_HOST)
     "allowed",
     multiple=True,
     metavar="POINTER=OP:VALUE",
-    help="A limit of an argument, as /name=subpath:/usr/bin or /args/1=one_of:push,pull.",
+    help="A limit of the action, as /name=subpath:/usr/bin or /args/1=one_of:push,pull; it may be repeated.",
 )
 @click.option(
     "--constraints",
@@ -75,10 +76,11 @@ def command(
     key: Path | None,
     passphrase_file: Path | None,
 ) -> int:
-    """Ask the home's authority for a grant, and write its bundle.
+    """Ask the home's authority for a grant, if policy permits one, and write its bundle.
 
     Whoever has the key that it is bound to can then ask for actions within it: `exequatur run --parent GRANT.exq --key
     FILE -- CMD`, and with a --depth for grants below it: `exequatur delegate --parent GRANT.exq --key FILE --to …`.
+    Policy decides on each of them too. What is not limited below a grant is limited as above.
     """
     output = output_of(ctx)
     check_again(again, parent)
@@ -90,6 +92,10 @@ def command(
             known = ", ".join(home.settings.runtimes)
             raise Unavailable(f"no runtime {runtime!r} in {home.path / 'authority.toml'}; it has {known}")
         entry = home.settings.runtimes[runtime]
+        under = grant_of(home, parent, key)
+        if under is not None:
+            # Said in full, so that policy and approvers see all of it.
+            limits = filled(limits, under.limits)
         wish = Wish(covers, _public_key(home, holder), depth, limits)
         answer = authorize(
             home,
@@ -99,9 +105,14 @@ def command(
             ttl=ttl,
             uses=uses,
             again=again,
-            under=grant_of(home, parent, key),
+            under=under,
         )
-    return report(output, answer, target, "delegate")
+    status = report(output, answer, target, "delegate")
+    if isinstance(answer, Refused) and answer.code == "POLICY_NO_DECISION":
+        output.text(
+            "  The schema of the policy set has to know exequatur.grant: see the end of policy/schema.cedarschema."
+        )
+    return status
 
 
 def _allow(text: str) -> tuple[str, Matcher]:

@@ -70,14 +70,17 @@ def command(
             descriptor, facts = measure(command_line)
         except CommandNotFoundError as error:
             raise click.UsageError(str(error)) from None
+        under = grant_of(home, parent, key)
         answer = authorize(
             home,
             descriptor,
             facts.measured,
             runtime=home.settings.runtimes["local"],
             claims={**dict.fromkeys(claims, True), **mode_claims(mode, reason)},
+            # This bundle runs once and is gone; what else the grant allows is left to it.
+            uses=None if under is None else 1,
             again=again,
-            under=grant_of(home, parent, key),
+            under=under,
         )
         if isinstance(answer, Refused):
             return _report_refusal(output, answer)
