@@ -36,6 +36,7 @@ class MemoryLog:
         self.now = now
         self.ids: dict[bytes, int] = {sha256(entry).digest(): index for index, entry in enumerate(self.tree.entries)}
         self.frozen: dict[int, bytes] = {}
+        self.parsed: list[statement.Statement] = []
         self.sent: list[list[bytes]] = []
         self.refuse: dict[Kind, Refusal] = {}
         # How many more batches are answered, and whether the batch after them is committed although no answer comes.
@@ -81,6 +82,7 @@ class MemoryLog:
             if list(parsed.record.links) != follows:
                 return Refusal("STATUS_INVALID", "not the next version of its list")
         self.ids[parsed.id] = self.tree.append(entry)
+        self.parsed.append(parsed)
         return self.ids[parsed.id]
 
     def entry(self, index: int) -> bytes:
@@ -113,7 +115,7 @@ class MemoryLog:
 
     def statements(self) -> list[statement.Statement]:
         """Return every entry that is a statement, in order."""
-        return [statement.parse(self.tree.entries[index]) for index in self.ids.values() if index >= 3]
+        return list(self.parsed)
 
 
 class RealLog(AuthorityLog):

@@ -116,7 +116,7 @@ def test_broken_glass_takes_approvals_and_is_reported_first(permitting: House) -
 
 
 def test_the_same_on_the_products_own_log(tmp_path: Path) -> None:
-    # A-68 L-32
+    # A-68 L-27
     log = RealLog(tmp_path / "log.db")
     house = open_house(tmp_path, log)
     request = asked(house, BREAK_GLASS)

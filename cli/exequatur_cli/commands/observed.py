@@ -50,8 +50,8 @@ def command(ctx: click.Context, mode: str | None, since: int | None) -> None:
     with open_home(home_of(ctx)) as home, BlockingLog.open(home.log_place) as log:
         for signed, record in _authorizations(log, None if since is None else now() - since):
             if record.mode != ENFORCE and mode in (None, record.mode):
-                denial, found = _read(log, signed, record)
-                groups.setdefault(denial, []).append(found)
+                denial, one = _read(log, signed, record)
+                groups.setdefault(denial, []).append(one)
     output.result(
         {
             "total": sum(map(len, groups.values())),

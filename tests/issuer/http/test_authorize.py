@@ -17,10 +17,10 @@ from exequatur_issuer.log import LogUnavailableError, Refusal
 from exequatur_issuer.modes import BREAK_GLASS, Mode, claims_of
 from exequatur_verifier import action, bundle, cbor, receipt, statement
 from exequatur_verifier.records import Decision, Head, Kind, Request
+from tests.issuer.delegating import Delegating, rules
 from tests.issuer.house import NOW, RUNTIME, House, with_rules
 from tests.issuer.http.service import AGENT_KEY, CBOR, SETTINGS, TOOLS, Make, Service, call, form_of, problem
 from tests.issuer.ledger import MemoryLog
-from tests.issuer.test_grants import Delegating, rules
 from tests.support import world
 from tests.test_cddl import fits
 
