@@ -84,5 +84,6 @@ def fault(record: Request, modes: Modes) -> str | None:
         return f"a request in mode {mode} says why, in at most {_MOST_REASON} characters"
     permitted = modes.get(mode)
     if permitted is None or record.action.type not in permitted.actions or record.action.type == GRANT:
-        return f"mode {mode} is not permitted for {record.action.type} by the settings of this authority"
+        where = f"[modes.{mode}] of this authority's settings names the types of action that it is for"
+        return f"mode {mode} is not permitted for {record.action.type}; {where}"
     return None

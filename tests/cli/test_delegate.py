@@ -96,6 +96,11 @@ def test_grant_is_passed_on_and_gets_narrower(exq: Exq, home: Path, agent: Path,
     assert not Path("two.exq").exists()
     made = exq("delegate", "-o", "two.exq", "--to", public, "--allow", "/args/1=exact:hello", *above)
     assert made.status == 0, made.out
+    # What is left open is as above, and said, so that policy and approvers see it.
+    same = exq("delegate", "-o", "same.exq", "--to", public, *above, "--json")
+    assert same.status == 0, same.err
+    shown = exq("approve", same.json["request"], "--home", home, "--deny", "--json").json["action"]
+    assert '"goodbye"' in [line["value"] for line in shown]
     below = ("--parent", "two.exq", "--key", helper, "--home", home)
     assert exq("run", *below, "--", "echo", "goodbye").status == 77
     issued = exq("authorize", "-o", "it.exq", *below, "--", *COMMAND)

@@ -32,7 +32,7 @@ def permitting(home: Path) -> Path:
 
 
 def test_observed_is_run_and_listed(exq: Exq, permitting: Path) -> None:
-    # A-66 A-67
+    # A-66 A-67 A-69
     home = permitting
     assert exq("run", "--home", home, "--", *COMMAND).status == 77
     assert "nothing was let through" in exq("observed", "--home", home).out
