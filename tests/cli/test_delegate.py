@@ -94,10 +94,10 @@ def test_grant_is_passed_on_and_gets_narrower(exq: Exq, home: Path, agent: Path,
     assert (wide.status, wide.json["code"]) == (77, "DELEGATION_INVALID")
     assert "args /args/1" in wide.json["detail"]
     assert not Path("two.exq").exists()
-    made = exq("delegate", "-o", "two.exq", "--to", public, "--allow", "/args/1=exact:hello", *above)
+    made = exq("delegate", "-o", "two.exq", "--to", public, "--allow", "/args/1=exact:hello", "--uses", "2", *above)
     assert made.status == 0, made.out
     # What is left open is as above, and said, so that policy and approvers see it.
-    same = exq("delegate", "-o", "same.exq", "--to", public, *above, "--json")
+    same = exq("delegate", "-o", "same.exq", "--to", public, "--uses", "1", *above, "--json")
     assert same.status == 0, same.err
     shown = exq("approve", same.json["request"], "--home", home, "--deny", "--json").json["action"]
     assert '"goodbye"' in [line["value"] for line in shown]

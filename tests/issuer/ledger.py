@@ -1,6 +1,7 @@
 """Two logs for the authority: one in memory, over the slow reference tree, that fails on demand; and the real one."""
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -36,7 +37,6 @@ class MemoryLog:
         self.now = now
         self.ids: dict[bytes, int] = {sha256(entry).digest(): index for index, entry in enumerate(self.tree.entries)}
         self.frozen: dict[int, bytes] = {}
-        self.parsed: list[statement.Statement] = []
         self.sent: list[list[bytes]] = []
         self.refuse: dict[Kind, Refusal] = {}
         # How many more batches are answered, and whether the batch after them is committed although no answer comes.
@@ -82,7 +82,6 @@ class MemoryLog:
             if list(parsed.record.links) != follows:
                 return Refusal("STATUS_INVALID", "not the next version of its list")
         self.ids[parsed.id] = self.tree.append(entry)
-        self.parsed.append(parsed)
         return self.ids[parsed.id]
 
     def entry(self, index: int) -> bytes:
@@ -115,7 +114,11 @@ class MemoryLog:
 
     def statements(self) -> list[statement.Statement]:
         """Return every entry that is a statement, in order."""
-        return list(self.parsed)
+        return [_parsed(self.tree.entries[index]) for index in self.ids.values() if index >= 3]
+
+
+# Every query of the log in memory goes through all of it.
+_parsed = cache(statement.parse)
 
 
 class RealLog(AuthorityLog):

@@ -51,7 +51,11 @@ _LISTS: Final = (Operator.ONE_OF, Operator.URL_HOST)
 )
 @click.option("--depth", type=click.IntRange(0, 7), default=0, show_default=True, help="Grants that may stand below.")
 @click.option("--ttl", type=DURATION, help="Valid for at most this long; it only narrows.")
-@click.option("--uses", type=click.IntRange(1), help="For at most so many executions together; it only narrows.")
+@click.option(
+    "--uses",
+    type=click.IntRange(1),
+    help="For at most so many executions together. They are taken from the grant above at once, which else gives all.",
+)
 @click.option("--for", "runtime", default="local", show_default=True, help="A runtime in the home's authority.toml.")
 @click.option(
     "--request", "again", type=RequestId(), metavar="ID", help="A request of this that was approved meanwhile."
