@@ -5,10 +5,11 @@ change is looked at each time: which policy is in force, and which runtimes ther
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from exequatur_issuer.asked import RuntimeIdentity
 from exequatur_issuer.authorize import Authority
@@ -30,6 +31,8 @@ from .wiring import Application, AuthorityLog, Beside
 
 SETTINGS: Final = "service.toml"
 _ALL: Final = 1 << 20
+_PAUSE_S: Final = 60.0
+_journal = logging.getLogger("exequatur.authority")
 
 
 def read_settings(home: Path) -> service.Settings:
@@ -54,13 +57,25 @@ def beside(
     async def around(log: Log, app: Application, metrics: Metrics) -> AsyncIterator[Application]:
         shared = SharedLog(asyncio.get_running_loop(), log)
         desk = Desk(lambda: open_office(open(), shared), found.queue)
+        keeping = asyncio.create_task(keep_lists(desk))
         try:
             yield Beside(app, create_app(desk, credentials, found, now, count=metrics.answered), owns)
         finally:
+            keeping.cancel()
             # What is at the desk needs this very loop, until it is done.
             await asyncio.to_thread(desk.close)
 
     return around
+
+
+async def keep_lists(desk: Desk[Office], pause: float = _PAUSE_S) -> NoReturn:
+    """Have the status lists in use published again before they lapse, for as long as the service stands."""
+    while True:
+        try:
+            await desk.run(Office.keep)
+        except Exception as error:  # noqa: BLE001  # told in the journal, and tried again
+            _journal.warning("status lists could not be published; runtimes deny when they lapse: %s", error)
+        await asyncio.sleep(pause)
 
 
 def open_office(home: Home, log: BlockingLog) -> Office:
@@ -78,6 +93,7 @@ def open_office(home: Home, log: BlockingLog) -> Office:
             clock=now,
             close=home.close,
             disclosure=home.settings.disclosure,
+            lists=home.status_lists(),
         )
     )
 

@@ -51,11 +51,12 @@ def explain(question: Question, policy: InForce, engine: CedarEngine) -> Explana
     """
     decided = decide_on(question, policy)
     determining = tuple(source for source in engine.sources if source.policy in decided.answer.determining)
-    near = () if decided.record.outcome != "deny" else tuple(_near_misses(question, policy, engine))
+    near = () if decided.record.outcome != "deny" else tuple(near_misses(question, policy, engine))
     return Explanation(decided, determining, near)
 
 
-def _near_misses(question: Question, policy: InForce, engine: CedarEngine) -> Sequence[NearMiss]:
+def near_misses(question: Question, policy: InForce, engine: CedarEngine) -> Sequence[NearMiss]:
+    """Return the permits that a denied question came near to, the nearest first."""
     permits = [source for source in engine.sources if source.policy.effect == "permit"]
     asked = {source.policy.id: conditions(source.tree) for source in permits}
     try:

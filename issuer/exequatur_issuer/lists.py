@@ -126,10 +126,14 @@ class StatusLists:
         return version
 
     def renew(self, now: int) -> list[Version]:
-        """Publish the next version of each list that may still be in use, with a later time for the one after it.
+        """Publish the next version of each list that may still be in use, with a later time for the one after it."""
+        return [self._renew(name, now) for name in self.in_use(now)]
 
-        In use is what was closed, because its last index was given away, in the last 30 days. Another one is renewed
-        when an artifact or a bundle asks for it.
+    def in_use(self, now: int) -> list[str]:
+        """Return the names of the lists that may still be in use.
+
+        That is those published whose last index was not given away more than 30 days ago. Another one is renewed when
+        an artifact or a bundle asks for it.
         """
         every = self.every()
         used = {self.first, every[-1]}
@@ -137,7 +141,7 @@ class StatusLists:
             closed = statement.parse(self._log.entry((number + 1) * SIZE)).claims.iat
             if now - closed < _CLOSED_S:
                 used.add(name)
-        return [self._renew(name, now) for name in every if name in used and self._newest(name) is not None]
+        return [name for name in every if name in used and self._newest(name) is not None]
 
     def every(self) -> list[str]:
         """Return the names of all lists that there can be, as large as the log is now."""

@@ -28,7 +28,7 @@ def check_receipt(data: bytes, entry: bytes, home: Path) -> receipt.Receipt:
 
 
 def test_receipts_prove_entries(exq: Exq, home: Path) -> None:
-    for place in range(6):
+    for place in range(8):
         exq("log", "get", place, "-o", "entry", "--home", home)
         proven = exq("log", "prove", place, "-o", "receipt", "--home", home, "--json")
         entry, data = Path("entry").read_bytes(), Path("receipt").read_bytes()
@@ -51,7 +51,7 @@ def test_entry_is_found_by_index_and_by_record_id(exq: Exq, founded: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("place", "status"), [("7", 69), ("-1", 2), ("ab" * 32, 69), ("ab", 2), ("x" * 64, 2), ("٣", 2)]
+    ("place", "status"), [("8", 69), ("-1", 2), ("ab" * 32, 69), ("ab", 2), ("x" * 64, 2), ("٣", 2)]
 )
 def test_what_is_not_there_is_told(exq: Exq, founded: Path, place: str, status: int) -> None:
     called = exq("log", "get", "--home", founded, "--", place)
@@ -64,22 +64,22 @@ def test_checkpoint_is_a_signed_note(exq: Exq, founded: Path) -> None:
     (log,) = trust_of(founded).logs.values()
     found = checkpoint.open(printed.out.encode(), log.checkpoint_vkeys).checkpoint
     described = exq("log", "checkpoint", "--home", founded, "--json")
-    assert (found.origin, found.size, found.root.hex()) == (log.origin, 6, described.json["root"])
+    assert (found.origin, found.size, found.root.hex()) == (log.origin, 8, described.json["root"])
     assert described.json["note"] == printed.out
     assert described.err == ""
 
 
 def test_append_answers_again_with_the_first_receipt(exq: Exq, home: Path) -> None:
     exq("run", "--home", home, "--", "true")
-    for place in (0, 6, 10):
+    for place in (0, 8, 10):
         exq("log", "get", place, "-o", f"{place}.cose", "--home", home)
     Path("receipts").mkdir()
-    again = exq("log", "append", "0.cose", "6.cose", "10.cose", "--receipts", "receipts", "--home", home, "--json")
+    again = exq("log", "append", "0.cose", "8.cose", "10.cose", "--receipts", "receipts", "--home", home, "--json")
     assert again.status == 0
-    assert [result["index"] for result in again.json["results"]] == [0, 6, 10]
-    exq("log", "prove", 6, "-o", "receipt", "--home", home)
-    assert Path("receipts/6.receipt").read_bytes() == Path("receipt").read_bytes()
-    assert exq("log", "checkpoint", "--home", home, "--json").json["size"] == 12
+    assert [result["index"] for result in again.json["results"]] == [0, 8, 10]
+    exq("log", "prove", 8, "-o", "receipt", "--home", home)
+    assert Path("receipts/8.receipt").read_bytes() == Path("receipt").read_bytes()
+    assert exq("log", "checkpoint", "--home", home, "--json").json["size"] == 13
 
 
 def test_append_refuses_by_code_and_says_which(exq: Exq, home: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_fsck_finds_what_was_changed(exq: Exq, home: Path) -> None:
     (home / "log.db").write_bytes(content)
     called = exq("log", "fsck", "--home", home, "--json")
     assert (called.status, called.json["ok"]) == (77, False)
-    assert 5 in {finding["leaf_index"] for finding in called.json["findings"]}
+    assert 6 in {finding["leaf_index"] for finding in called.json["findings"]}
 
 
 def test_a_tlog_proof_is_written_and_verifies(exq: Exq, home: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_log_is_exported_and_imported(exq: Exq, home: Path) -> None:
     exq("run", "--home", home, "--", "true")
     Path("head").write_text(exq("log", "checkpoint", "--home", home).out)
     told = exq("log", "export", "copy", "--home", home, "--json")
-    assert (told.status, told.json["size"]) == (0, 12)
+    assert (told.status, told.json["size"]) == (0, 13)
     assert exq("log", "export", "copy", "--home", home).status == 77
     exq("run", "--home", home, "--", "true")
     Path("later").write_text(exq("log", "checkpoint", "--home", home).out)
@@ -152,10 +152,10 @@ def test_a_log_is_exported_and_imported(exq: Exq, home: Path) -> None:
     refused = exq("log", "import", "copy", "--home", home)
     assert (refused.status, "would fork it" in refused.err) == (77, True)
     refused = exq("log", "import", "copy", "--head", "head", "--head", "later", "--home", home)
-    assert (refused.status, "size 16 since" in refused.err) == (77, True)
+    assert (refused.status, "size 18 since" in refused.err) == (77, True)
     assert exq("log", "checkpoint", "--home", home).status == 77
     elsewhere = exq("log", "import", "copy", "--head", "head", "--database", "other.db", "--home", home, "--json")
-    assert elsewhere.json == {"place": "other.db", "size": 12, "root": told.json["root"]}
+    assert elsewhere.json == {"place": "other.db", "size": 13, "root": told.json["root"]}
     assert exq("log", "import", "copy", "--head", "head", "--home", home).status == 0
     assert exq("log", "checkpoint", "--home", home).out == Path("head").read_text()
     assert exq("log", "fsck", "--home", home).status == 0

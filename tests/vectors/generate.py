@@ -31,8 +31,10 @@ README: Final = Path(__file__).with_name("README.md")
 
 
 def vectors() -> dict[str, tuple[Code | None, Maker]]:
-    """Return every vector's maker by name, with the code it is to be denied with."""
-    return {**{name: (None, make) for name, make in VALID.items()}, **FAILING}
+    """Return every vector's maker by name, with the code it is to be denied with; by code and name, not by import."""
+    valid = {name: (None, VALID[name]) for name in sorted(VALID)}
+    codes = list(Code)
+    return {**valid, **dict(sorted(FAILING.items(), key=lambda item: (codes.index(item[1][0]), item[0])))}
 
 
 def files() -> dict[str, bytes]:

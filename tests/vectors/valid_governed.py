@@ -144,6 +144,13 @@ def grant_listed() -> Vector:
 
 
 @valid
+def grant_listed_alone() -> Vector:
+    """Who asked for the grant is not shown, and its list revokes nobody by name."""
+    grant = Grant(record={"status": scene.entry(9)}, with_request=False)
+    return governed(LISTED, status={}, grants=[grant])
+
+
+@valid
 def approvals_remembered() -> Vector:
     """The remembered policy asks for an approval, which is there; the policy is not in the bundle."""
     made = scene.build(consents=[Consent()])

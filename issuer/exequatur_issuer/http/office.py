@@ -4,18 +4,23 @@ answer     requests for artifacts: a bundle, a logged denial, a wait for approva
 plan       what the decision would be, with nothing signed and nothing logged
 request    a request of the authority's own key, for an agent that cannot sign
 approve    a signed approval, for the log
+keep       the status lists that are in use, from lapsing
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from exequatur_issuer import principals
+from exequatur_issuer import principals, rehearsal
 from exequatur_issuer.artifact import make_authorization, narrow
 from exequatur_issuer.asked import Asked, Case, Refused, RuntimeIdentity
 from exequatur_issuer.authorize import Authority, Issued
+from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.decide import InForce, decide, explain
+from exequatur_issuer.explaining import near_misses
+from exequatur_issuer.lists import StatusLists
 from exequatur_issuer.log import Log, Refusal, Registered, Standing
+from exequatur_issuer.modes import for_policy
 from exequatur_issuer.request import Disclosure, sign_request
 from exequatur_verifier import statement
 from exequatur_verifier.action import Descriptor
@@ -27,19 +32,6 @@ from exequatur_verifier.statement import Statement
 
 from .asked import Form
 from .waiting import Approvals
-
-
-class NearMisses(Protocol):
-    """Whoever can say what of a denied request would have to be otherwise, in sentences."""
-
-    def __call__(self, case: Case, policy: InForce, now: int) -> Sequence[str]:
-        """Return the sentences, the nearest first."""
-        ...
-
-
-def unknown(case: Case, policy: InForce, now: int) -> Sequence[str]:  # noqa: ARG001  # the form of ``NearMisses``
-    """Return no sentence."""
-    return ()
 
 
 class Ports(NamedTuple):
@@ -60,7 +52,7 @@ class Ports(NamedTuple):
     close: Callable[[], None]
     disclosure: Disclosure = "commitment"
     approvals: Approvals | None = None
-    near_misses: NearMisses = unknown
+    lists: StatusLists | None = None
 
 
 class Logged(NamedTuple):
@@ -233,6 +225,12 @@ class Office:
         (answer,) = self.ports.log.register([data])
         return answer
 
+    def keep(self) -> None:
+        """Publish the status lists in use again that are half over; raise what ``StatusLists`` does."""
+        now, lists = self.ports.clock(), self.ports.lists
+        if lists is not None:
+            lists.fresh(lists.in_use(now), now)
+
     def _judged(self, asked: Asked, result: Issued | Refused, authority: Authority) -> Answered:
         if isinstance(result, Issued) or result.decision is None:
             return result
@@ -254,7 +252,7 @@ class Office:
         if result.code == "APPROVAL_MISSING":
             return Waiting(request, result, record.reasons, logged)
         case = authority.open(asked, record.now)
-        near = tuple(self.ports.near_misses(case, authority.policy, record.now)) if isinstance(case, Case) else ()
+        near = _near_misses(case, authority.policy, record.now) if isinstance(case, Case) else ()
         return Denied(request, result, record.reasons, logged, near)
 
     def _misnamed(self, case: Case) -> Refused | None:
@@ -282,3 +280,13 @@ class Office:
         except NotProvenError:
             return Refused("SIGNATURE_INVALID", "the signature of the request does not hold")
         return None
+
+
+def _near_misses(case: Case, policy: InForce, now: int) -> tuple[str, ...]:
+    """Return what of a denied request would have to be otherwise, in sentences, the nearest first."""
+    if not isinstance(policy.engine, CedarEngine):
+        return ()
+    record = case.request.record
+    assert isinstance(record, Request)
+    question = rehearsal.Question(case.asked.descriptor, case.request.claims.iss, now, for_policy(record.claims))
+    return tuple(near.sentence() for near in near_misses(question, policy, policy.engine))
