@@ -48,7 +48,7 @@ from .settings import Settings
 from .wiring import AuthorityLog, GateLog
 
 # The types of action that a home's requester may ask for; what is permitted is policy's to say.
-ACTIONS: Final = ("http.request", "mcp.tool", "process.exec", "python.call")
+ACTIONS: Final = ("exequatur.grant", "http.request", "mcp.tool", "process.exec", "python.call")
 ROLES: Final = ("operator", "receipts", "checkpoints", "authority", "owner", "requester", "approver", "runtime")
 
 
@@ -207,6 +207,8 @@ class Home:
             journal=self.journal,
             policy=self.policy_in_force(now),
             status=self.status_lists(),
+            approvers=frozenset(key.thumbprint for named in self.trust.approvers for key in named.keys),
+            modes=self.settings.modes,
         )
 
     @property

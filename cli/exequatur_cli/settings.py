@@ -12,6 +12,7 @@
     [keys.ROLE]       key, secret_file      # where a role's key is, if not in keys/ROLE.pem (specs/09 §9)
     [status]      list, period              # status lists: what their names begin with, and how long a version is good
                                             # (seconds); without it artifacts name none and cannot be revoked
+    [modes.NAME]      actions, ttl, approvals    # observe, break-glass: what may be asked for although policy denies it
 """
 
 import base64
@@ -21,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from exequatur_issuer.modes import BREAK_GLASS, MODES, NO_MODES, Mode, Modes
 from exequatur_issuer.signers import reference
 from exequatur_issuer.signers.reference import Source
 from exequatur_issuer.signers.roles import ROLES
@@ -67,6 +69,7 @@ class Settings(NamedTuple):
     approver: Role | None = None
     keys: Mapping[str, Source] = {}
     status: StatusSettings | None = None
+    modes: Modes = NO_MODES
 
 
 def _key(value: Any) -> PublicKey:
@@ -84,6 +87,27 @@ def _keys(value: Any) -> Mapping[str, Source]:
 
 _SOURCES: Final = shape.mapping(
     record(Source, key=reference.text, secret_file=shape.Optional(shape.text)),
+)
+
+
+def _modes(value: Any) -> Modes:
+    modes: Modes = _MODES(value)
+    if not modes.keys() <= set(MODES):
+        raise MalformedError(f"the modes are {' and '.join(MODES)}")
+    if BREAK_GLASS in modes and not modes[BREAK_GLASS].approvals:
+        raise MalformedError(f"mode {BREAK_GLASS} takes at least one approval")
+    if any(not mode.ttl for mode in modes.values()):
+        raise MalformedError("an artifact of a mode is good for at least a second")
+    return modes
+
+
+_MODES: Final = shape.mapping(
+    record(
+        Mode,
+        actions=shape.many(shape.text, least=1),
+        ttl=shape.Optional(shape.uint),
+        approvals=shape.Optional(shape.uint),
+    )
 )
 
 
@@ -106,6 +130,7 @@ _SETTINGS: Final = record(
     approver=shape.Optional(_ROLE),
     keys=shape.Optional(_keys),
     status=shape.Optional(record(StatusSettings, list=shape.urn, period=shape.Optional(_period))),
+    modes=shape.Optional(_modes),
 )
 
 
@@ -132,6 +157,9 @@ def format(settings: Settings) -> str:
     ]
     if settings.status is not None:
         lines.append(f'\n[status]\nlist = "{settings.status.list}"\nperiod = {settings.status.period}')
+    for name, mode in settings.modes.items():
+        actions = ", ".join(json.dumps(action, ensure_ascii=False) for action in mode.actions)
+        lines.append(f"\n[modes.{name}]\nactions = [{actions}]\nttl = {mode.ttl}\napprovals = {mode.approvals}")
     return "\n".join(lines) + "\n"
 
 

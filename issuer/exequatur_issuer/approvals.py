@@ -4,17 +4,40 @@ An approver signs the id of a request and the commitment of its action, so conse
 else. The authority counts what stands in the log; runtimes check all of it again (specs/05, step 12).
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from exequatur_verifier import statement
+from exequatur_verifier.bundle import MAX_CHAIN
 from exequatur_verifier.errors import MalformedError
 from exequatur_verifier.records import Approval, Link, Request
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Claims, Statement
 
+GRANT: Final = "exequatur.grant"
 SCOPES: Final = ("once", "uses", "until")
+# Consent to a grant, which is consent to what is done under it.
+TASK: Final = "task"
 MOST: Final = 32
+# How long a request waits for approvals, from the time that it was made.
+WAITING_S: Final = 7 * 86_400
+
+# Returns a logged statement by its record id.
+Find = Callable[[bytes], bytes | None]
+
+
+class Concerned(NamedTuple):
+    """Whose consent counts for nothing, because they decide or carry out: keys by thumbprint, names by ``iss``.
+
+    ``known`` are the keys of those who may approve at all; ``None`` for whoever the log lets approve.
+    """
+
+    keys: frozenset[bytes] = frozenset()
+    names: frozenset[str] = frozenset()
+    known: frozenset[bytes] | None = None
+
+
+NOBODY: Final = Concerned()
 
 
 def sign_approval(
@@ -22,14 +45,18 @@ def sign_approval(
 ) -> bytes:
     """Return the signed approval of a request, until ``expires`` (unix seconds); ``unique`` is 16 random bytes.
 
-    ``scope`` is ``once``, ``uses`` (``uses`` of them), or ``until`` (any number, 0). Raises ``MalformedError`` for
-    another kind of statement, and ``ValueError`` for a scope that contradicts itself, an approval that has expired, and
-    an approver who asked.
+    ``scope`` is ``once``, ``uses`` (``uses`` of them), or ``until`` (any number, 0); of a request for a grant it is
+    ``task``, and ``uses`` how many the grant may have (0: any number). Raises ``MalformedError`` for another kind of
+    statement, and ``ValueError`` for a scope that contradicts itself or is not for this request, an approval that has
+    expired, and an approver who asked.
     """
     record = request.record
     if not isinstance(record, Request):
         raise MalformedError(f"a {request.kind.value} record cannot be approved")
-    if scope not in SCOPES or uses != {"once": 1, "until": 0}.get(scope, max(uses, 1)):
+    scopes = _scopes_of(record.action.type)
+    if scope not in scopes:
+        raise ValueError(f"a request of {record.action.type} is approved {' or '.join(scopes)}, not {scope!r}")
+    if uses < 0 or uses != {"once": 1, "until": 0, TASK: uses}.get(scope, max(uses, 1)):
         raise ValueError(f"an approval of scope {scope!r} is not for {uses} uses")
     if expires <= now:
         raise ValueError("the approval would have expired already")
@@ -44,29 +71,76 @@ def usable(request: Statement, approvals: Iterable[Statement], now: int) -> tupl
 
     That their signatures hold and their keys may sign is the log's to check. They come in the order of their ids.
     """
-    record = request.record
-    assert isinstance(record, Request)
     found: dict[bytes, Statement] = {}
     for approval in sorted(approvals, key=lambda item: item.id):
-        consent, claims = approval.record, approval.claims
-        if (
-            isinstance(consent, Approval)
-            and (consent.links, consent.commitment) == ((Link("request", request.id),), record.action.commitment)
-            and consent.scope in SCOPES
-            and claims.sub == request.claims.sub
-            and claims.exp is not None
-            and claims.exp > now
-            and approval.key_id != request.key_id
-            and claims.iss != request.claims.iss
-        ):
+        if fault(request, approval, now) is None:
             found.setdefault(approval.key_id, approval)
     return tuple(found.values())[:MOST]
+
+
+def fault(request: Statement, approval: Statement, now: int, concerned: Concerned = NOBODY) -> str | None:
+    """Return why an approval does not count for a request at ``now``; ``None`` if it does."""
+    asked, consent, claims = request.record, approval.record, approval.claims
+    assert isinstance(asked, Request)
+    if not isinstance(consent, Approval) or consent.links != (Link("request", request.id),):
+        return "it is of another request"
+    if consent.commitment != asked.action.commitment or claims.sub != request.claims.sub:
+        return "it is of another action than the one that is asked for"
+    if consent.scope not in _scopes_of(asked.action.type):
+        return f"its scope {consent.scope} is not for {asked.action.type}"
+    if claims.exp is None or claims.exp <= now:
+        return "it has expired"
+    # One party may have several keys, but speaks under one name.
+    if approval.key_id == request.key_id or claims.iss == request.claims.iss:
+        return "it is by who asked"
+    if approval.key_id in concerned.keys or claims.iss in concerned.names:
+        return "it is by who decides this, or carries it out"
+    if concerned.known is not None and approval.key_id not in concerned.known:
+        return f"its key {approval.key_id.hex()} is none of the approvers that are trusted here"
+    return None
+
+
+def approvers(approvals: Iterable[Statement]) -> frozenset[bytes]:
+    """Return the keys behind approvals."""
+    return frozenset(approval.key_id for approval in approvals)
+
+
+def above(request: Statement, find: Find) -> tuple[Statement, ...]:
+    """Return the approvals of the grants above a request, which count for what is done under them."""
+    found: list[Statement] = []
+    for grant in chain(request, find):
+        entries = (find(link.id) for link in grant.record.links if link.relation == "approval")
+        found += (statement.parse(entry) for entry in entries if entry is not None)
+    return tuple(found)
+
+
+def chain(request: Statement, find: Find) -> list[Statement]:
+    """Return the grants above a request, the nearest first, as many as a bundle can hold and one more."""
+    grants: list[Statement] = []
+    asked: Statement | None = request
+    while asked is not None and len(grants) <= MAX_CHAIN:
+        grant = _follow(asked, "parent", find)
+        if grant is None:
+            break
+        grants.append(grant)
+        asked = _follow(grant, "request", find)
+    return grants
+
+
+def _follow(one: Statement, relation: str, find: Find) -> Statement | None:
+    linked = next((link.id for link in one.record.links if link.relation == relation), None)
+    entry = None if linked is None else find(linked)
+    return None if entry is None else statement.parse(entry)
+
+
+def _scopes_of(kind: str) -> tuple[str, ...]:
+    return (TASK,) if kind == GRANT else SCOPES
 
 
 def uses_within(approvals: Sequence[Statement]) -> int | None:
     """Return the most uses that all of the approvals cover; ``None`` where none of them has a bound."""
     consents = [approval.record for approval in approvals]
-    bounds = [item.uses for item in consents if isinstance(item, Approval) and item.scope != "until"]
+    bounds = [item.uses for item in consents if isinstance(item, Approval) and item.uses]
     return min(bounds, default=None)
 
 

@@ -1,8 +1,9 @@
 """Artifacts: the authorization that an allowed request becomes, as a pure function of what is known then (specs/09 §6).
 
 Policy is the ceiling and everybody else only narrows: seconds and uses are the least of what the determining
-permits say (five minutes and one use where they are silent), what the request asks for, and what the
-authority's caller passes. Ids derive from the request and the time, so the same answer has the same bytes.
+permits say (five minutes and one use where they are silent), what the request asks for, what the authority's
+caller passes, what each approval covers, and what is left of the grant above. Ids derive from the request and
+the time, so the same answer has the same bytes.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ from exequatur_verifier.constraints import Terms
 from exequatur_verifier.records import Action, Authorization, Epoch, Kind, Link, Request, StatusEntry
 from exequatur_verifier.statement import Claims, Statement
 
-from .approvals import expires_within, uses_within
-from .asked import Asked
+from . import grants
+from .approvals import GRANT, expires_within, uses_within
+from .asked import Asked, Case
 from .decide import InForce
+from .modes import ENFORCE
 from .obligations import Obligations
 
 DEFAULT_TTL: Final = 300
@@ -38,13 +41,16 @@ def make_authorization(
     now: int,
     iss: str,
     status: StatusEntry | None = None,
+    *,
+    mode: str = ENFORCE,
 ) -> tuple[Authorization, Claims]:
-    """Return the artifact's record and claims. The decision of that record id allows it, and links ``approvals``.
+    """Return the artifact's record and claims. It rests on the decision of that record id, which links ``approvals``.
 
     ``status`` is its place in a status list, ``None`` where the authority has none.
     """
     record = request.record
     assert isinstance(record, Request)
+    wish = grants.read(asked.descriptor) if record.action.type == GRANT else None
     ttl = _least(obligations.ttl or DEFAULT_TTL, record.ttl, asked.ttl)
     committed = action.commitment(action.TERMS_TAG, asked.salt, make_terms(asked, obligations))
     authorization = Authorization(
@@ -53,20 +59,42 @@ def make_authorization(
             Link("decision", decision),
             Link("policy", policy.statement.id),
             *(Link("approval", approval.id) for approval in approvals),
+            *(link for link in record.links if link.relation == "parent"),
         ),
-        form="action",
-        mode="enforce",
+        form="action" if wish is None else "grant",
+        mode=mode,
         action=Action(*record.action),
         terms=committed,
         uses=_least(obligations.uses or DEFAULT_USES, record.uses, asked.uses, uses_within(approvals)),
         epoch=Epoch(policy.record.set, policy.record.epoch),
         approvals=obligations.approvals or None,
+        depth=None if wish is None else wish.depth or None,
         status=status,
     )
     claims = make_claims(Kind.AUTHORIZATION, request, now, iss)._replace(
-        aud=asked.runtime.id, nbf=now, exp=_least(now + ttl, expires_within(approvals)), cnf=asked.runtime.key
+        aud=asked.runtime.id,
+        nbf=now,
+        exp=_least(now + ttl, expires_within(approvals)),
+        cnf=asked.runtime.key if wish is None else wish.holder.encoded,
     )
     return authorization, claims
+
+
+def narrow(case: Case, obligations: Obligations, now: int) -> Obligations:
+    """Return what policy obliges to, within what a grant is asked for and within the grant above."""
+    above = case.grants[0] if case.grants else None
+    if case.is_grant:
+        wished = grants.wished(case.asked.descriptor, above)
+        obligations = obligations._replace(constraints=grants.meet(wished, obligations.constraints))
+    elif above is not None:
+        obligations = obligations._replace(constraints=grants.meet(above.terms.constraints, obligations.constraints))
+    if above is None:
+        return obligations
+    assert above.signed.claims.exp is not None
+    return obligations._replace(
+        ttl=_least(obligations.ttl or DEFAULT_TTL, above.signed.claims.exp - now),
+        uses=_least(obligations.uses or DEFAULT_USES, above.record.uses),
+    )
 
 
 def make_claims(kind: Kind, request: Statement, now: int, iss: str) -> Claims:
@@ -80,14 +108,14 @@ def _least(granted: int, *narrower: int | None) -> int:
     return min([granted, *(number for number in narrower if number is not None)])
 
 
-def answers(artifact: Statement, terms: bytes, asked: Asked) -> bool:
+def answers(artifact: Statement, terms: bytes, case: Case) -> bool:
     """Say whether an artifact that was signed earlier for the same request is what is asked for now."""
-    claims, record = artifact.claims, artifact.record
+    claims, record, asked = artifact.claims, artifact.record, case.asked
     assert isinstance(record, Authorization)
     assert claims.exp is not None
     assert claims.nbf is not None
     return (
-        (claims.aud, claims.cnf) == (asked.runtime.id, asked.runtime.key)
+        (claims.aud, claims.cnf) == (asked.runtime.id, case.holder)
         and constraints.decode_terms(terms).facts == asked.facts
         and claims.exp - claims.nbf == _least(claims.exp - claims.nbf, asked.ttl)
         and record.uses == _least(record.uses, asked.uses)

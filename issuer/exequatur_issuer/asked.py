@@ -11,10 +11,15 @@ from exequatur_verifier.action import Descriptor
 from exequatur_verifier.constraints import Constraints, Terms
 from exequatur_verifier.errors import MalformedError, UnsupportedError
 from exequatur_verifier.keys import PublicKey
-from exequatur_verifier.records import Head
+from exequatur_verifier.records import Head, Request
 from exequatur_verifier.statement import Statement
 
+from . import grants
+from .approvals import GRANT
 from .decide import RequestMismatchError, open_request
+from .grants import Above
+from .modes import NO_MODES, Modes
+from .modes import fault as modes_fault
 
 
 class RuntimeIdentity(NamedTuple):
@@ -59,31 +64,62 @@ class Refused(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A request whose descriptor is the one it commits to; where it stands, once it is logged, and approvals of it."""
+    """A request whose descriptor is the one it commits to; where it stands, once it is logged, and approvals of it.
+
+    ``grants`` are those above it, the nearest first, and ``above`` is what they were approved by.
+    """
 
     asked: Asked
     request: Statement
     leaf_index: int = -1
     approvals: tuple[Statement, ...] = ()
+    grants: tuple[Above, ...] = ()
+    above: tuple[Statement, ...] = ()
+
+    @property
+    def record(self) -> Request:
+        """The request's record."""
+        record = self.request.record
+        assert isinstance(record, Request)
+        return record
+
+    @property
+    def holder(self) -> bytes:
+        """The key that its artifact will be bound to, encoded: the runtime's, or that of who is to hold the grant."""
+        asked = self.asked
+        return grants.read(asked.descriptor).holder.encoded if self.is_grant else asked.runtime.key
+
+    @property
+    def is_grant(self) -> bool:
+        """Whether a grant is asked for."""
+        return bool(self.record.action.type == GRANT)
 
 
-def open_asked(asked: Asked) -> Case | Refused:
-    """Return the opened request, or why it cannot be answered. Its signature is not checked; the log does that."""
+def open_asked(asked: Asked, modes: Modes = NO_MODES) -> Case | Refused:
+    """Return the opened request, or why it cannot be answered. Its signature is not checked; the log does that.
+
+    ``modes`` are those that the authority permits. What stands above a delegated request is not looked at yet.
+    """
     try:
         request = statement.parse(asked.request)
         record = open_request(request, asked.salt, asked.descriptor)
         constraints.decode_terms(constraints.encode_terms(Terms(Constraints(), asked.facts)))
         PublicKey.from_cose(asked.runtime.key)
+        if record.action.type == GRANT:
+            grants.read(asked.descriptor)
     except RequestMismatchError as error:
         return Refused("ACTION_MISMATCH", str(error))
     except UnsupportedError as error:
         return Refused("UNSUPPORTED", str(error))
     except (MalformedError, ValueError) as error:
         return Refused("MALFORMED", str(error))
-    if record.links:
-        return Refused("UNSUPPORTED", "delegated requests come with a later version; make one without a parent")
     if record.audience != asked.runtime.id:
         return Refused("AUDIENCE_MISMATCH", f"the request is for {record.audience}, not for {asked.runtime.id}")
+    if record.action.type == GRANT and asked.descriptor["resource"] != record.audience:
+        return Refused("AUDIENCE_MISMATCH", f"the grant is for {asked.descriptor['resource']}, not {record.audience}")
+    wrong = modes_fault(record, modes)
+    if wrong is not None:
+        return Refused("MODE_NOT_PERMITTED", wrong)
     if 0 in (record.ttl, record.uses, asked.ttl, asked.uses):
         return Refused("MALFORMED", "a request for zero uses or zero seconds asks for nothing")
     return Case(asked, request)

@@ -7,8 +7,9 @@
     5  assemble   the bundle, at the head that the artifact's receipt was frozen for
 
 A request is answered once. Whoever sends it again, after a crash or a lost answer, gets the same decision and
-the same artifact: one request never yields two artifacts, each with its own uses. Nothing is random here: ids
-derive from the request, and the time is given with each call.
+the same artifact: one request never yields two artifacts, each with its own uses. Only one that waits for
+approvals is decided again, when it is sent again after them. Nothing is random here: ids derive from the
+request, and the time is given with each call.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,19 +18,23 @@ from typing import Final, NamedTuple
 from exequatur_verifier import action, statement
 from exequatur_verifier.action import Descriptor
 from exequatur_verifier.errors import NotProvenError
-from exequatur_verifier.records import Authorization, Decision, Kind
+from exequatur_verifier.records import Authorization, Decision, Enforcement, Kind, Link
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Statement
 
+from . import approvals, grants
 from .answer import Answer, Answerer
 from .artifact import answers
 from .asked import Asked, Case, Refused, RuntimeIdentity, open_asked
-from .content import ContentStore
+from .content import ContentError, ContentStore
 from .decide import InForce, decide, explain
+from .grants import GrantError
 from .issue import Assembler, Granted, Issued, beside, lists_named
 from .journal import Journal
 from .lists import StatusLists
 from .log import Log, Refusal, Registered, Standing
+from .modes import BREAK_GLASS, ENFORCE, NO_MODES, Modes, mode_of, reason_of
+from .reports import Reports
 
 __all__ = ["Asked", "Authority", "Issued", "Refused", "RuntimeIdentity"]
 
@@ -64,12 +69,26 @@ class Authority:
         journal: Journal,
         policy: InForce,
         status: StatusLists | None = None,
+        approvers: frozenset[bytes] | None = None,
+        modes: Modes = NO_MODES,
     ) -> None:
-        """``status`` are the authority's status lists, ``None`` if its artifacts name none and cannot be revoked."""
+        """``status`` are the authority's status lists, ``None`` if its artifacts name none and cannot be revoked.
+
+        ``approvers`` are the thumbprints of the keys whose approvals count, ``None`` for whoever the log lets approve;
+        what a runtime trusts is for that to check. ``modes`` are those that requests may ask for.
+        """
         self.policy: Final = policy
         self._answerer: Final = Answerer(
-            iss=iss, signer=signer, content=content, journal=journal, policy=policy, status=status
+            iss=iss,
+            signer=signer,
+            content=content,
+            journal=journal,
+            policy=policy,
+            status=status,
+            approvers=approvers,
+            modes=modes,
         )
+        self._reports: Final = Reports(iss=iss, signer=signer, journal=journal, log=log)
         self._assembler: Final = Assembler(log, journal, status, policy.statement)
         self._key: Final = signer.public_key
         self._log = log
@@ -94,7 +113,7 @@ class Authority:
         """Answer requests, in order: one registration of all requests, and one of all their answers."""
         if self.policy.record.activation > now:
             raise ValueError("the policy of this authority is not in force yet")
-        opened = [open_asked(asked) for asked in batch]
+        opened = [self.open(asked, now) for asked in batch]
         results = self._register(case.request.entry for case in opened if isinstance(case, Case))
         cases = [self._accept(case, results) if isinstance(case, Case) else case for case in opened]
         cases = [self._consented(case) if isinstance(case, Case) else case for case in cases]
@@ -109,6 +128,25 @@ class Authority:
         ]
         issued = iter(self._assembler.assemble([item for item in granted if isinstance(item, Granted)], now))
         return [next(issued) if isinstance(item, Granted) else item for item in granted]
+
+    def open(self, asked: Asked, now: int) -> Case | Refused:
+        """Step 1 for one request, with the grants above it, if it is delegated. Nothing is signed or logged."""
+        case = open_asked(asked, self._answerer.modes)
+        if isinstance(case, Refused) or not case.record.links:
+            return case
+        try:
+            above = grants.open_chain(case.request, self._find, self._content, now)
+            facts = grants.facts_below(above[0], asked.facts)
+            grants.check_below(above[0], asked.descriptor, facts)
+        except (GrantError, ContentError) as error:
+            return Refused("DELEGATION_INVALID", str(error))
+        return case._replace(
+            asked=asked._replace(facts=facts), grants=above, above=approvals.above(case.request, self._find)
+        )
+
+    def _find(self, record_id: bytes) -> bytes | None:
+        index = self._log.find(record_id)
+        return None if index is None else self._log.entry(index)
 
     def _register(self, statements: Iterable[bytes]) -> dict[bytes, Result]:
         """Return the log's answer to each statement; the same bytes are sent once."""
@@ -127,7 +165,7 @@ class Authority:
 
     def _consented(self, case: Case) -> Case:
         """Return a case that waits for approvals, or rests on them, with those that the log holds of it."""
-        if not self._answerer.asks_consent(case.request.id):
+        if not self._answerer.asks_consent(case.request):
             return case
         found = self._log.newest(Kind.APPROVAL, subject=case.request.claims.sub, most=_MOST_APPROVALS)
         return case._replace(approvals=tuple(statement.parse(item.statement) for item in found))
@@ -138,7 +176,7 @@ class Authority:
         if isinstance(decision, Refused):
             return decision
         if signed.artifact is None:
-            return self._deny(case, signed.decision)
+            return self._deny(case, signed, now)
         logged = self._registered(signed.artifact, results)
         if isinstance(logged, Refused):
             return logged._replace(decision=signed.decision.id)
@@ -146,12 +184,14 @@ class Authority:
         record = artifact.record
         assert isinstance(record, Authorization)
         terms = self._content.get(record.terms)[len(action.TERMS_TAG) + action.SALT_SIZE :]
-        if not answers(artifact, terms, case.asked):
+        if not answers(artifact, terms, case):
             detail = "this request was answered before, for another runtime, other facts or a wider scope"
             return Refused("CONFLICT", f"{detail}; make a new request", signed.decision.id)
         if artifact.claims.exp is None or now >= artifact.claims.exp:
             detail = "this request was answered before, and its artifact has expired; make a new request"
             return Refused("EXPIRED", detail, signed.decision.id)
+        if record.mode == BREAK_GLASS:
+            self._report(case, signed.decision, artifact, now)
         return Granted(case, artifact, signed.decision.id, receipt, terms, beside(case, artifact))
 
     def _registered(self, sent: Statement, results: Mapping[bytes, Result]) -> _Logged | Refused:
@@ -179,21 +219,46 @@ class Authority:
             raise NotProvenError(f"entry {index} of {self._log.origin} is not the record {record_id.hex()}")
         return standing
 
-    def _deny(self, case: Case, decision: Statement) -> Refused:
-        """Return the refusal for a logged decision that allows nothing, with the sentences behind it."""
+    def _report(self, case: Case, decision: Statement, artifact: Statement, now: int) -> None:
+        """Have the use of break-glass reported, once for each artifact, before it is given out."""
+        cause = Link("cause", artifact.id)
+        self._reports.send()
+        if any(cause in report.links for report in self._reports.about(case.request.claims.sub)):
+            return
         record = decision.record
         assert isinstance(record, Decision)
-        again = decide(case.request, case.asked.salt, case.asked.descriptor, self.policy, record.now)
+        code = record.code or "APPROVAL_MISSING"
+        report = Enforcement((cause,), 0, None, BREAK_GLASS, code, detail=reason_of(case.record))
+        self._reports.keep(report, case.request.claims.sub, now)
+        self._reports.send()
+
+    def _deny(self, case: Case, signed: Answer, now: int) -> Refused:
+        """Return the refusal for a logged decision that allows nothing, with the sentences behind it."""
+        decision = signed.decision
+        record = decision.record
+        assert isinstance(record, Decision)
+        linked = {link.id for link in record.links if link.relation == "approval"}
+        behind = [item for item in case.approvals if item.id in linked]
+        asked = case.asked
+        again = decide(case.request, asked.salt, asked.descriptor, self.policy, record.now, behind, case.above)
         # Made earlier and under another policy, a decision is explained by what it names and nothing more.
         why = explain(again.answer) if again.record == record else tuple(f"policy {name}" for name in record.reasons)
+        if self._answerer.waits(case.request, signed, now):
+            return self._missing(case, decision, why, now)
         if record.outcome == "needs-approval":
-            wanted = 0 if again.obligations is None else again.obligations.approvals
-            detail = (
-                f"policy permits this with {wanted or 'more'} approvals, and {len(case.approvals)} stand in the log"
-            )
-            return Refused("APPROVAL_MISSING", detail, decision.id, why, case.request.id, wanted)
+            detail = "this request has waited for approvals for too long; make a new request"
+            return Refused("EXPIRED", detail, decision.id, why)
         assert record.code is not None
         return Refused(record.code, _DENIED[record.code], decision.id, why)
+
+    def _missing(self, case: Case, decision: Statement, why: tuple[str, ...], now: int) -> Refused:
+        """Return the refusal for want of approvals: how many there are, and how many it takes."""
+        _, _, sought, passed_over = self._answerer.decide(case, now)
+        wanted, given = (1, 0) if sought is None else (sought.wanted, sought.given)
+        # A mode is asked for where policy denies.
+        what = "policy permits this" if mode_of(case.record) == ENFORCE else f"mode {mode_of(case.record)} is possible"
+        detail = f"{what} with {wanted} approvals, and {given} of them are there"
+        return Refused("APPROVAL_MISSING", detail, decision.id, (*why, *passed_over), case.request.id, wanted)
 
 
 _DENIED: Final = {

@@ -20,9 +20,10 @@ from exequatur_verifier.records import Decision, Engine, Link, Policy, Request
 from exequatur_verifier.statement import Statement
 
 from . import principals
-from .approvals import usable
+from .approvals import approvers, usable
 from .engine import Answer, PolicyEngine, Query, refuse
 from .mapping import MappingError, build_query
+from .modes import for_policy
 from .obligations import ObligationError, Obligations, collect
 from .rules import Rules
 
@@ -55,11 +56,15 @@ class InForce(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to."""
+    """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to.
+
+    ``given`` is how many have approved, those of the grants above included.
+    """
 
     record: Decision
     answer: Answer
     obligations: Obligations | None
+    given: int = 0
 
 
 def open_request(request: Statement, salt: bytes, descriptor: Descriptor) -> Request:
@@ -87,18 +92,21 @@ def decide(
     policy: InForce,
     now: int,
     approvals: Sequence[Statement] = (),
+    above: Sequence[Statement] = (),
 ) -> Decided:
     """Return what the policy in force says of a request at ``now`` (unix seconds).
 
     ``salt`` and ``descriptor`` are what ``open_request`` accepted for this request. Obligations come with an allow, and
     with "needs-approval", which policies that allow turn into when they ask for approvals. ``approvals`` are what the
-    log holds for this request; as many as are asked for turn that into an allow again, and the decision links them.
+    log holds for this request, and ``above`` what the grants above it rest on; as many as are asked for turn that into
+    an allow again. The decision links those of the request.
     """
     record = request.record
     assert isinstance(record, Request)
     answer, asked = _ask(request.claims.iss, record, descriptor, policy, now)
     obligations: Obligations | None = None
-    given: tuple[Statement, ...] = ()
+    counted = usable(request, approvals, now)
+    given = len(approvers((*counted, *above)))
     if answer.allowed:
         try:
             obligations = collect(answer.determining)
@@ -108,13 +116,12 @@ def decide(
     if obligations is not None:
         wanted = max(obligations.approvals, policy.record.approvals)
         obligations = obligations._replace(approvals=wanted)
-        given = usable(request, approvals, now)[:wanted]
-        outcome = "allow" if len(given) == wanted else "needs-approval"
+        outcome = "allow" if given >= wanted else "needs-approval"
     decision = Decision(
         links=(
             Link("request", request.id),
             Link("policy", policy.statement.id),
-            *(Link("approval", approval.id) for approval in (given if outcome == "allow" else ())),
+            *(Link("approval", approval.id) for approval in counted),
         ),
         outcome=outcome,
         reasons=answer.policy_ids,
@@ -124,7 +131,7 @@ def decide(
         now=now,
         code=answer.code,
     )
-    return Decided(decision, answer, obligations)
+    return Decided(decision, answer, obligations, given)
 
 
 def explain(answer: Answer) -> tuple[str, ...]:
@@ -148,7 +155,7 @@ def _ask(
         query = build_query(
             descriptor,
             requester=requester,
-            claims=record.claims,
+            claims=for_policy(record.claims),
             now=now,
             rules=policy.rules,
             entity_types=policy.engine.entity_types,

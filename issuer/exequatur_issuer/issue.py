@@ -14,7 +14,7 @@ from exequatur_verifier.statement import Statement
 
 from . import bundles
 from .asked import Case, RuntimeIdentity
-from .beside import Beside, Wanted, is_asked, lists_of, place
+from .beside import Beside, ParentParts, Wanted, is_asked, lists_of, place
 from .bundles import Evidence
 from .journal import Journal
 from .lists import StatusLists
@@ -128,10 +128,18 @@ def lists_named(artifacts: Iterable[Statement]) -> list[str]:
 
 
 def beside(case: Case, artifact: Statement) -> Beside:
-    """Return what belongs beside an artifact: its request, where a step looks at that, and the approvals it links."""
+    """Return what belongs beside an artifact: its approvals, the grants above with theirs, and who asked.
+
+    A request is there where a step looks at it.
+    """
     linked = {link.id for link in artifact.record.links if link.relation == "approval"}
-    approvals = tuple(item.entry for item in case.approvals if item.id in linked)
-    return Beside(case.request.entry if is_asked(artifact) else None, approvals)
+    approvals = [item.entry for item in case.approvals if item.id in linked]
+    approvals += (item.entry for item in case.above)
+    parents = tuple(
+        ParentParts(one.signed.entry, one.salt, one.encoded, one.asked if is_asked(one.signed) else None)
+        for one in case.grants
+    )
+    return Beside(case.request.entry if is_asked(artifact) else None, tuple(dict.fromkeys(approvals)), parents)
 
 
 def _issue(granted: Granted, evidence: Evidence, elements: bundles.Elements) -> Issued:

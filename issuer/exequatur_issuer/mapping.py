@@ -10,10 +10,14 @@ over the descriptor, never over what this makes of it.
                    context {program, command, args, cwd, env, uid, now, claims}
     mcp.tool       Requester::iss  Action::name            Server::resource
                    context {args, now, claims}
+    exequatur.grant  Requester::iss  Action::"exequatur.grant"  Grant::type
+                   context {audience, depth, holder, constraints, now, claims}
 
 ``args`` and ``env`` (names only) of a process are sets, which is what Cedar has; ``command`` is the argument
 vector quoted as a shell would, for rules that need the order. ``now`` is in Unix seconds. ``claims`` are
-those of the request's environment.
+those of the request's environment. A grant is named by the type of action that it covers; ``holder`` is the
+thumbprint of the key that it is to be bound to, and ``constraints`` are lines of text, one for each value
+(``grants.lines``).
 """
 
 import hashlib
@@ -26,8 +30,10 @@ from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from exequatur_verifier import cbor
-from exequatur_verifier.errors import ExequaturError
+from exequatur_verifier.errors import ExequaturError, MalformedError
 
+from . import grants
+from .approvals import GRANT
 from .engine import Entity, Query
 from .rules import ActionRules, Count, Rules
 
@@ -81,6 +87,9 @@ def build_query(
         refuse_reserved(descriptor["args"])
         arguments = _with_counts(descriptor["args"], declared.counts)
         context = {"args": _Types(entity_types, declared).value(arguments, "", 1)}
+    elif kind == GRANT:
+        action, resource = GRANT, Entity("Grant", name)
+        context = {key: plain.value(value, key, 1) for key, value in _grant_fields(descriptor).items()}
     else:
         raise MappingError(f"no mapping for actions of type {kind!r}")
     refuse_reserved(claims)
@@ -112,6 +121,19 @@ def _process_fields(descriptor: Mapping[str, Any], executable: str) -> dict[str,
         "cwd": descriptor["cwd"],
         "env": sorted(_text(item, "env") for item in descriptor["env"]),
         "uid": descriptor["uid"],
+    }
+
+
+def _grant_fields(descriptor: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        wish = grants.read(descriptor)
+    except MalformedError as error:
+        raise MappingError(str(error)) from None
+    return {
+        "audience": descriptor["resource"],
+        "depth": wish.depth,
+        "holder": wish.holder.thumbprint.hex(),
+        "constraints": grants.lines(wish),
     }
 
 

@@ -151,7 +151,7 @@ def _weaker_form(text: str) -> str:
     return text
 
 
-def _common_paths(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+def common_paths(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     """Return the paths that lie under both lists."""
     return tuple(sorted(set(_below(one, other)) | set(_below(other, one))))
 
@@ -188,9 +188,9 @@ _ANNOTATIONS: Final = {
     "limit_processes": _Annotation(_number(_COUNT), min),
     "limit_file_size": _Annotation(_number(_BYTES), min),
     "limit_output": _Annotation(_number(_BYTES), min),
-    "sandbox_read": _Annotation(_paths, _common_paths),
-    "sandbox_write": _Annotation(_paths, _common_paths),
-    "sandbox_exec": _Annotation(_paths, _common_paths),
+    "sandbox_read": _Annotation(_paths, common_paths),
+    "sandbox_write": _Annotation(_paths, common_paths),
+    "sandbox_exec": _Annotation(_paths, common_paths),
     "sandbox_net": _Annotation(_ports, _common),
     "require": _Annotation(_primitives, _union),
     "image": _Annotation(_weaker_form, min, unanimous=True),

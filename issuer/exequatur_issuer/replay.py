@@ -22,6 +22,7 @@ from exequatur_verifier.errors import ExequaturError, MalformedError
 from exequatur_verifier.records import Decision, Engine, Request
 from exequatur_verifier.statement import Statement
 
+from . import approvals as consent
 from .content import ContentError, ContentStore
 from .decide import InForce, RequestMismatchError, decide
 from .publish import load_set, parts
@@ -32,12 +33,16 @@ parse: Final = lru_cache(maxsize=64)(statement.parse)
 
 
 class Case(NamedTuple):
-    """A logged decision with the statements that it links to; ``None`` for one that is not in the log."""
+    """A logged decision with the statements that it links to; ``None`` for one that is not in the log.
+
+    ``above`` are the approvals that the grants above its request rest on.
+    """
 
     decision: bytes
     request: bytes | None
     policy: bytes | None
     approvals: tuple[bytes | None, ...] = ()
+    above: tuple[bytes, ...] = ()
 
 
 class Replayed(NamedTuple):
@@ -60,7 +65,15 @@ def collect(statements: Iterable[Statement], find: Callable[[bytes], bytes | Non
             named = {link.relation: link.id for link in item.record.links}
             request, policy = (find(named[name]) if name in named else None for name in ("request", "policy"))
             approvals = tuple(find(link.id) for link in item.record.links if link.relation == "approval")
-            yield Case(item.entry, request, policy, approvals)
+            above = () if request is None else _above(request, find)
+            yield Case(item.entry, request, policy, approvals, above)
+
+
+def _above(request: bytes, find: Callable[[bytes], bytes | None]) -> tuple[bytes, ...]:
+    try:
+        return tuple(approval.entry for approval in consent.above(parse(request), find))
+    except MalformedError:
+        return ()  # Nor can the decision be replayed then, and that says why.
 
 
 def replay(cases: Sequence[Case], directory: Path) -> list[Replayed]:
@@ -90,7 +103,7 @@ def _replay(case: Case, content: ContentStore, load: Callable[[bytes], InForce])
     if len(logged) != len(case.approvals):
         return Replayed(decision.id, "not-replayable", "an approval of it is not in the log")
     try:
-        approvals = [statement.parse(item) for item in logged]
+        approvals, above = ([statement.parse(item) for item in group] for group in (logged, case.above))
         policy = load(case.policy)
         used = Engine(policy.engine.name, policy.engine.version)
         if record.engine != used:
@@ -104,7 +117,8 @@ def _replay(case: Case, content: ContentStore, load: Callable[[bytes], InForce])
         return Replayed(decision.id, "not-replayable", f"the content store cannot be read: {error}")
     except ExequaturError as error:
         return Replayed(decision.id, "not-replayable", f"what it rested on cannot be used: {error}")
-    return _compare(decision.id, record, decide(request, salt, descriptor, policy, record.now, approvals).record)
+    again = decide(request, salt, descriptor, policy, record.now, approvals, above)
+    return _compare(decision.id, record, again.record)
 
 
 def opened(request: Statement, content: ContentStore) -> tuple[bytes, Descriptor]:

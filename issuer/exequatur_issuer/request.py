@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from exequatur_verifier import action, statement
 from exequatur_verifier.action import Descriptor
-from exequatur_verifier.records import Action, Disclosed, Request
+from exequatur_verifier.records import Action, Disclosed, Link, Request
 from exequatur_verifier.signing import Signer
 from exequatur_verifier.statement import Claims
 
@@ -30,18 +30,20 @@ def sign_request(
     ttl: int | None = None,
     uses: int | None = None,
     disclosure: Disclosure = "commitment",
+    parent: bytes | None = None,
 ) -> bytes:
     """Return the signed request for an action on the runtime that ``audience`` names.
 
     ``subject`` is the execution's URN (``urn:uuid:…``, random), ``unique`` (cti) and ``salt`` are 16 random
     bytes each, made for this one execution; ``now`` and ``ttl`` are in seconds. ``claims`` are conditions for
     which the requester vouches; policies read them, so nothing that an agent says belongs there. ``ttl`` and
-    ``uses`` only narrow what policy grants. Raises ``MalformedError`` for a descriptor that is not one, and
+    ``uses`` only narrow what policy grants. ``parent`` is the record id of the grant that this is asked under, whose
+    holder signs. Raises ``MalformedError`` for a descriptor that is not one, and
     ``ValueError`` for anything else that the profile does not hold.
     """
     encoded = action.encode(descriptor)
     record = Request(
-        links=(),
+        links=() if parent is None else (Link("parent", parent),),
         action=Action(descriptor["type"], action.commitment(action.ACTION_TAG, salt, encoded)),
         audience=audience,
         claims=claims or {},

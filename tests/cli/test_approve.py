@@ -91,6 +91,46 @@ def test_a_bundle_of_what_was_approved_verifies_elsewhere(exq: Exq, home: Path, 
 
 def test_usage(exq: Exq, home: Path) -> None:
     assert exq("approve", "--home", home).out == "nothing waits for approval\n"
-    for wrong in (("beef",), ("00" * 32, "--scope", "uses"), ("00" * 32, "--key", home / "keys" / "approver.pem")):
+    for wrong in (("beef",), ("00" * 32, "--scope", "uses"), ("00" * 32, "--iss", "urn:x:y")):
         assert exq("approve", *wrong, "--home", home).status == 2
     assert exq("approve", "00" * 32, "--home", home, "--yes").status == 77
+
+
+def test_denying_records_nothing(exq: Exq, home: Path) -> None:
+    request = asked(exq, home)
+    before = exq("log", "checkpoint", "--home", home).out
+    denied = exq("approve", request, "--home", home, "--deny", "--json")
+    assert (denied.status, denied.json["approved"]) == (77, False)
+    assert "nothing is recorded" in denied.err
+    assert exq("log", "checkpoint", "--home", home).out == before
+    assert [item["request"] for item in exq("approve", "--home", home, "--json").json["pending"]] == [request]
+
+
+def test_what_is_shown_says_who_decided_and_for_how_long(exq: Exq, home: Path) -> None:
+    # A-08
+    request = asked(exq, home)
+    shown = exq("approve", request, "--home", home, "--deny").out
+    assert "needs-approval" in shown
+    assert 'ask-for-true: "It needs somebody\'s consent."' in shown
+    assert "as often as policy grants" in shown
+
+
+def test_key_of_another_approver_is_named_by_the_log(exq: Exq, home: Path) -> None:
+    # A-06
+    request = asked(exq, home)
+    approved = exq("approve", request, "--home", home, "--key", home / "keys" / "approver.pem", "--yes", "--json")
+    assert approved.json["approved"]
+    (waiting,) = exq("approve", "--home", home, "--json").json["pending"]
+    assert len(waiting["approvals"]) == 1
+    owner = exq("approve", request, "--home", home, "--key", home / "keys" / "owner.pem", "--yes")
+    assert owner.status == 0
+    # An owner may endorse policies, and is none of those whom trust names for approving actions.
+    assert exq("run", "--home", home, "--request", request, "--", *COMMAND).status == 0
+
+
+def test_scope_and_uses_go_together(exq: Exq, home: Path) -> None:
+    request = asked(exq, home)
+    for wrong in (("--scope", "once", "--uses", "2"), ("--scope", "until", "--uses", "2"), ("--scope", "uses")):
+        assert exq("approve", request, *wrong, "--home", home, "--yes").status == 2
+    task = exq("approve", request, "--scope", "task", "--home", home, "--yes")
+    assert (task.status, "not 'task'" in task.out) == (77, True)

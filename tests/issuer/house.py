@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from exequatur_issuer import policyset, publish
+from exequatur_issuer.approvals import sign_approval
 from exequatur_issuer.authorize import Asked, Authority, Issued, Refused, RuntimeIdentity
 from exequatur_issuer.content import ContentStore
 from exequatur_issuer.decide import InForce
 from exequatur_issuer.journal import Journal
+from exequatur_issuer.log import Registered
 from exequatur_issuer.policyset import PolicySet
 from exequatur_issuer.request import Disclosure, sign_request
 from exequatur_issuer.starter import starter_policy
@@ -22,7 +24,7 @@ from exequatur_verifier.signing import Signer
 from exequatur_verifier.trust import Trust
 from exequatur_verifier.verdict import Verdict
 from exequatur_verifier.verify import verify
-from tests.issuer.ledger import ACTIONS, AUTHORITY, OWNER, REQUESTER, MemoryLog, RealLog
+from tests.issuer.ledger import ACTIONS, APPROVERS, AUTHORITY, OWNER, REQUESTER, MemoryLog, RealLog, name_of
 from tests.support import world
 
 NOW = world.NOW
@@ -50,6 +52,8 @@ class House:
     ) -> None:
         self.log = log
         self.folder = folder
+        # What the authority is given beside its stores: ``approvers``, ``modes``.
+        self.settings: dict[str, Any] = {}
         self.content = ContentStore(folder / "content")
         self.journal = Journal(folder / "journal.db")
         self.numbers = itertools.count(1)
@@ -78,6 +82,7 @@ class House:
     def open(self, signer: Signer | None = None, policy: InForce | None = None) -> Authority:
         """Return an authority over the same stores, as another process would."""
         return Authority(
+            **self.settings,
             iss=AUTHORITY,
             signer=signer or world.signer("authority"),
             log=self.log,
@@ -120,6 +125,21 @@ class House:
         )
         return Asked(request, salt, descriptor, facts, runtime)
 
+    def approve(self, asked: Asked, by: str = "approver", *, now: int = NOW, ttl: int = 3600, **more: Any) -> bytes:
+        """Register an approval of a request, and return its record id."""
+        given = {"scope": "once", "uses": 1, "expires": now + ttl, **more}
+        approval = sign_approval(
+            statement.parse(asked.request),
+            world.signer(by),
+            iss=name_of(by),
+            now=now,
+            unique=self.unique(),
+            **given,
+        )
+        (answer,) = self.log.register([approval])
+        assert isinstance(answer, Registered), answer
+        return statement.parse(approval).id
+
     def answer(self, asked: Asked, now: int = NOW) -> Issued | Refused:
         return self.authority.authorize_many([asked], now=now)[0]
 
@@ -142,8 +162,8 @@ class House:
         """Return the records of one execution, in the order of the log."""
         return [item for item in self.log.statements() if item.claims.sub == subject]
 
-    def trust(self) -> Trust:
-        """Return the trust policy of the runtime that ``RUNTIME`` names."""
+    def trust(self, extra: str = "") -> Trust:
+        """Return the trust policy of the runtime that ``RUNTIME`` names, with more TOML at its end."""
         if isinstance(self.log, RealLog):
             iss, receipts, vkey = self.log.keys.iss, self.log.receipt_signer, self.log.keys.note_key
             first = self.log.log.identity.genesis
@@ -151,6 +171,11 @@ class House:
             iss, receipts, vkey = self.log.tree.iss, self.log.tree.receipt_signer, self.log.tree.vkey
             first = bytes(32)
         actions = ", ".join(f'"{name}"' for name in ACTIONS)
+        approvers = "\n".join(
+            f'[[approvers]]\niss = "{name_of(name)}"\nkeys = ["{world.text_key(world.signer(name))}"]\n'
+            f"actions = [{actions}]"
+            for name in APPROVERS
+        )
         return trust_file.parse(
             f"""leeway = 60
 [runtime]
@@ -171,6 +196,8 @@ max_age = 86400
 k = 1
 [policy]
 owners = ["{world.text_key(world.signer("owner"))}"]
+{approvers}
+{extra}
 """.encode()
         )
 
@@ -181,6 +208,7 @@ owners = ["{world.text_key(world.signer("owner"))}"]
         facts: Facts = world.FACTS,
         memory: Memory | None = None,
         now: int = NOW,
+        trust: str = "",
     ) -> Verdict:
         """Return the kernel's verdict on a bundle."""
-        return verify(data, descriptor, facts, self.trust(), memory, (), Clock(now))
+        return verify(data, descriptor, facts, self.trust(trust), memory, (), Clock(now))

@@ -1,6 +1,7 @@
 """Two logs for the authority: one in memory, over the slow reference tree, that fails on demand; and the real one."""
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,7 +20,13 @@ from tests.support import reference, world
 AUTHORITY = "urn:exequatur:authority:test"
 REQUESTER = "urn:exequatur:requester:test"
 OWNER = "urn:exequatur:owner:test"
-ACTIONS = ("process.exec", "mcp.tool")
+APPROVERS = ("approver", "second", "third")
+ACTIONS = ("process.exec", "mcp.tool", "exequatur.grant")
+
+
+def name_of(approver: str) -> str:
+    """Return the name under which the key of an approver is enrolled."""
+    return f"urn:exequatur:approver:{approver}"
 
 
 class MemoryLog:
@@ -107,7 +114,11 @@ class MemoryLog:
 
     def statements(self) -> list[statement.Statement]:
         """Return every entry that is a statement, in order."""
-        return [statement.parse(self.tree.entries[index]) for index in self.ids.values() if index >= 3]
+        return [_parsed(self.tree.entries[index]) for index in self.ids.values() if index >= 3]
+
+
+# Every query of the log in memory goes through all of it.
+_parsed = cache(statement.parse)
 
 
 class RealLog(AuthorityLog):
@@ -134,6 +145,7 @@ class RealLog(AuthorityLog):
             ),
             (REQUESTER, world.signer("requester").public_key, (Kind.REQUEST,)),
             (OWNER, world.signer("owner").public_key, (Kind.POLICY,)),
+            *((name_of(name), world.signer(name).public_key, (Kind.APPROVAL,)) for name in APPROVERS),
         ]
         self.register([self._enrolment(iss, key, kinds, now) for iss, key, kinds in enrolled])
 

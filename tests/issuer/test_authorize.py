@@ -217,12 +217,15 @@ def test_a_request_for_nothing_is_refused(house: House) -> None:
     assert house.refuse(house.asked(ttl=0)).code == "MALFORMED"
 
 
-def test_a_delegated_request_is_refused(house: House) -> None:
-    asked = house.asked()
+def test_a_request_under_a_grant_that_is_not_there_is_refused(house: House) -> None:
+    #
+    asked, size = house.asked(), len(memory_log(house).tree.entries)
     parsed = statement.parse(asked.request)
     delegated = parsed.record._replace(links=(Link("parent", bytes(32)),))
     request = statement.sign(delegated, parsed.claims, world.signer("requester"))
-    assert house.refuse(asked._replace(request=request)).code == "UNSUPPORTED"
+    refused = house.refuse(asked._replace(request=request))
+    assert (refused.code, "not in this log" in refused.detail) == ("DELEGATION_INVALID", True)
+    assert len(memory_log(house).tree.entries) == size
 
 
 def test_a_request_by_an_unknown_key_gets_no_decision(real_house: House) -> None:

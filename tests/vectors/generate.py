@@ -33,8 +33,9 @@ README: Final = Path(__file__).with_name("README.md")
 def vectors() -> dict[str, tuple[Code | None, Maker]]:
     """Return every vector's maker by name, with the code it is to be denied with; by code and name, not by import."""
     valid = {name: (None, VALID[name]) for name in sorted(VALID)}
-    codes = list(Code)
-    return {**valid, **dict(sorted(FAILING.items(), key=lambda item: (codes.index(item[1][0]), item[0])))}
+    order = {code: number for number, code in enumerate(Code)}
+    names = sorted(FAILING, key=lambda name: (order[FAILING[name][0]], name))
+    return {**valid, **{name: FAILING[name] for name in names}}
 
 
 def files() -> dict[str, bytes]:

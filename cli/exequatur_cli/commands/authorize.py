@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from exequatur_cli.asking import check_again, grant_of, mode_claims, with_grant, with_mode
 from exequatur_cli.home import open_home
 from exequatur_cli.issuing import RequestId, authorize
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
+from exequatur_cli.output import Output
 from exequatur_cli.remote import Service
 from exequatur_cli.runtime import measure, read_action
 from exequatur_cli.timing import DURATION
-from exequatur_issuer.authorize import Refused
+from exequatur_issuer.authorize import Issued, Refused
 
 
 @click.command("authorize")
@@ -36,6 +38,8 @@ from exequatur_issuer.authorize import Refused
     help="With --url: an API key or a token to show, which proves the user that the claims name.",
 )
 @click.option("--user", help="The user on whose behalf this is asked; who must be allowed it too.")
+@with_grant
+@with_mode
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD…]")
 @with_home
@@ -52,11 +56,16 @@ def command(
     url: str | None,
     token_file: Path | None,
     user: str | None,
+    parent: Path | None,
+    key: Path | None,
+    mode: str | None,
+    reason: str | None,
     passphrase_file: Path | None,
     command_line: tuple[str, ...],
 ) -> int:
     """Ask an authority to permit CMD (measured here) or an action, and write the bundle."""
     output = output_of(ctx)
+    check_again(again, parent, mode)
     if again is not None and url is not None:
         raise click.UsageError("what waits in the home is asked for again without --url")
     if token_file is not None and url is None:
@@ -78,12 +87,22 @@ def command(
             descriptor,
             measured,
             runtime=home.settings.runtimes[runtime],
-            claims={**dict.fromkeys(claims, True), **({} if user is None else {"user": user})},
+            claims={
+                **dict.fromkeys(claims, True),
+                **({} if user is None else {"user": user}),
+                **mode_claims(mode, reason),
+            },
             ttl=ttl,
             uses=uses,
             again=again,
             service=service,
+            under=grant_of(home, parent, key),
         )
+    return report(output, answer, target, "authorize")
+
+
+def report(output: Output, answer: Issued | Refused, target: Path, command: str) -> int:
+    """Write the bundle of what was issued to ``target``, or say why there is none."""
     if isinstance(answer, Refused):
         output.result(
             {
@@ -101,7 +120,7 @@ def command(
             output.text(f"  {sentence}")
         if answer.request is not None:
             output.text(f"  approve: exequatur approve {answer.request.hex()}")
-            output.text(f"  then:    exequatur authorize --request {answer.request.hex()} …")
+            output.text(f"  then:    exequatur {command} --request {answer.request.hex()} …")
         return EXIT_DENIED
     target.write_bytes(answer.bundle)
     output.result(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from exequatur_cli.asking import check_again, grant_of, mode_claims, with_grant, with_mode
 from exequatur_cli.freshening import freshen
 from exequatur_cli.home import Home, open_home
 from exequatur_cli.issuing import RequestId, authorize
@@ -32,6 +33,8 @@ from exequatur_verifier.host import CommandNotFoundError
 @click.option(
     "--request", "again", type=RequestId(), metavar="ID", help="A request of this that was approved meanwhile."
 )
+@with_grant
+@with_mode
 @click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("command_line", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] CMD…")
 @with_home
@@ -41,6 +44,10 @@ def command(
     bundle_file: Path | None,
     claims: tuple[str, ...],
     again: bytes | None,
+    parent: Path | None,
+    key: Path | None,
+    mode: str | None,
+    reason: str | None,
     passphrase_file: Path | None,
     command_line: tuple[str, ...],
 ) -> int:
@@ -50,6 +57,11 @@ def command(
     status is CMD's, 128+n when it died of signal n, and 77 when it was denied and nothing ran.
     """
     output = output_of(ctx)
+    check_again(again, parent, mode)
+    if bundle_file is not None and (parent, mode) != (None, None):
+        raise click.UsageError(
+            "what --bundle names is authorized already: nothing is asked for under a grant or in a mode"
+        )
     with open_home(home_of(ctx), passphrase_file, enforcing=True) as home:
         if bundle_file is not None:
             presented = freshen(home, bundle_file.read_bytes() if bundle_file.exists() else None)
@@ -58,13 +70,17 @@ def command(
             descriptor, facts = measure(command_line)
         except CommandNotFoundError as error:
             raise click.UsageError(str(error)) from None
+        under = grant_of(home, parent, key)
         answer = authorize(
             home,
             descriptor,
             facts.measured,
             runtime=home.settings.runtimes["local"],
-            claims=dict.fromkeys(claims, True),
+            claims={**dict.fromkeys(claims, True), **mode_claims(mode, reason)},
+            # This bundle runs once and is gone; what else the grant allows is left to it.
+            uses=None if under is None else 1,
             again=again,
+            under=under,
         )
         if isinstance(answer, Refused):
             return _report_refusal(output, answer)

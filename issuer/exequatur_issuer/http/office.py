@@ -12,14 +12,15 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from exequatur_issuer import principals, rehearsal
-from exequatur_issuer.artifact import make_authorization
-from exequatur_issuer.asked import Asked, Case, Refused, RuntimeIdentity, open_asked
+from exequatur_issuer.artifact import make_authorization, narrow
+from exequatur_issuer.asked import Asked, Case, Refused, RuntimeIdentity
 from exequatur_issuer.authorize import Authority, Issued
 from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.decide import InForce, decide, explain
 from exequatur_issuer.explaining import near_misses
 from exequatur_issuer.lists import StatusLists
 from exequatur_issuer.log import Log, Refusal, Registered, Standing
+from exequatur_issuer.modes import for_policy
 from exequatur_issuer.request import Disclosure, sign_request
 from exequatur_verifier import statement
 from exequatur_verifier.action import Descriptor
@@ -72,7 +73,7 @@ class Denied(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A logged decision that asks for approvals."""
+    """A logged decision, and approvals that are asked for."""
 
     request: bytes
     refused: Refused
@@ -148,28 +149,29 @@ class Office:
         now = self.ports.clock()
         authority = self.ports.authority(now)
         results = authority.authorize_many(batch, now=now)
-        return [self._judged(asked, result, authority.policy) for asked, result in zip(batch, results, strict=True)]
+        return [self._judged(asked, result, authority) for asked, result in zip(batch, results, strict=True)]
 
     def plan(self, form: Form) -> Plan | Refused:
-        """Return what would be decided on a request of an enrolled key, whose signature is checked here."""
+        """Return what would be decided on a request of an enrolled key, or of a grant's; its signature is checked."""
+        now = self.ports.clock()
+        authority = self.ports.authority(now)
         asked = self.asked(form)
-        case = open_asked(asked) if isinstance(asked, Asked) else asked
+        case = authority.open(asked, now) if isinstance(asked, Asked) else asked
         if isinstance(case, Refused):
             return case
         asked = case.asked
         record = case.request.record
         assert isinstance(record, Request)
-        refused = self._unenrolled(case.request, record)
+        refused = self._misnamed(case) if case.grants else self._unenrolled(case.request, record)
         if refused is not None:
             return refused
-        now = self.ports.clock()
-        authority = self.ports.authority(now)
         policy = authority.policy
-        decided = decide(case.request, asked.salt, asked.descriptor, policy, now)
+        decided = decide(case.request, asked.salt, asked.descriptor, policy, now, above=case.above)
         granted = None
         if decided.obligations is not None:
             # The artifact as it would be, but for its decision and whoever signs it.
-            granted = make_authorization(asked, case.request, bytes(32), policy, decided.obligations, (), now, "plan")
+            ceiling = narrow(case, decided.obligations, now)
+            granted = make_authorization(asked, case.request, bytes(32), policy, ceiling, (), now, "plan")
         return Plan(
             outcome=decided.record.outcome,
             code=decided.record.code,
@@ -229,7 +231,7 @@ class Office:
         if lists is not None:
             lists.fresh(lists.in_use(now), now)
 
-    def _judged(self, asked: Asked, result: Issued | Refused, policy: InForce) -> Answered:
+    def _judged(self, asked: Asked, result: Issued | Refused, authority: Authority) -> Answered:
         if isinstance(result, Issued) or result.decision is None:
             return result
         index = self.ports.log.find(result.decision)
@@ -238,19 +240,31 @@ class Office:
         entry = self.ports.log.entry(index)
         record = statement.parse(entry).record
         assert isinstance(record, Decision)
-        if record.outcome == "allow":
-            # Decided well, and yet no artifact: one that conflicts or has expired, or that the log refused.
+        if record.outcome == "allow" or result.code == "EXPIRED":
+            # Decided well, and yet no artifact: one that conflicts, that the log refused, or that came too late.
             return result
         (answer,) = self.ports.log.register([entry])
         if not isinstance(answer, Registered):
             raise NotProvenError(f"the log refuses the very decision that it holds, {result.decision.hex()}")
         request = next(link.id for link in record.links if link.relation == "request")
         logged = Logged(entry, answer.receipt)
-        if record.outcome == "needs-approval":
+        # Policy asks for approvals, or a mode does where policy denies.
+        if result.code == "APPROVAL_MISSING":
             return Waiting(request, result, record.reasons, logged)
-        case = open_asked(asked)
-        near = _near_misses(case, policy, record.now) if isinstance(case, Case) else ()
+        case = authority.open(asked, record.now)
+        near = _near_misses(case, authority.policy, record.now) if isinstance(case, Case) else ()
         return Denied(request, result, record.reasons, logged, near)
+
+    def _misnamed(self, case: Case) -> Refused | None:
+        """Return why a request under a grant would not be registered; who signed it was checked (L-23)."""
+        enrolment, asked = self.ports.enrolment(case.request.key_id), case.grants[0].asked
+        names = {
+            None if enrolment is None else enrolment.iss,
+            None if asked is None else statement.parse(asked).claims.iss,
+        }
+        if case.request.claims.iss in names:
+            return None
+        return Refused("ISSUER_MISMATCH", "the request is neither in its holder's name nor in that of who passed it on")
 
     def _unenrolled(self, request: Statement, record: Request) -> Refused | None:
         """Return why a request would not be registered, as far as its signer goes; ``None`` if it would."""
@@ -274,5 +288,5 @@ def _near_misses(case: Case, policy: InForce, now: int) -> tuple[str, ...]:
         return ()
     record = case.request.record
     assert isinstance(record, Request)
-    question = rehearsal.Question(case.asked.descriptor, case.request.claims.iss, now, record.claims)
+    question = rehearsal.Question(case.asked.descriptor, case.request.claims.iss, now, for_policy(record.claims))
     return tuple(near.sentence() for near in near_misses(question, policy, policy.engine))

@@ -37,9 +37,11 @@ _AGAIN: Final = {"retry-after": "1"}
 _FORBIDDEN: Final = frozenset(
     {
         "ACTION_NOT_ENROLLED",
+        "DELEGATION_INVALID",
         "ISSUER_MISMATCH",
         "KEY_OUT_OF_RANGE",
         "KIND_NOT_ENROLLED",
+        "MODE_NOT_PERMITTED",
         "RUNTIME_UNKNOWN",
         "SIGNATURE_INVALID",
         "UNKNOWN_KEY",

@@ -14,8 +14,10 @@ from exequatur_issuer.http.office import Office
 from exequatur_issuer.http.problems import DENIAL
 from exequatur_issuer.journal import JournalError
 from exequatur_issuer.log import LogUnavailableError, Refusal
+from exequatur_issuer.modes import BREAK_GLASS, Mode, claims_of
 from exequatur_verifier import action, bundle, cbor, receipt, statement
 from exequatur_verifier.records import Decision, Head, Kind, Request
+from tests.issuer.delegating import Delegating, rules
 from tests.issuer.house import NOW, RUNTIME, House, with_rules
 from tests.issuer.http.service import AGENT_KEY, CBOR, SETTINGS, TOOLS, Make, Service, call, form_of, problem
 from tests.issuer.ledger import MemoryLog
@@ -91,6 +93,45 @@ def test_a_request_that_needs_approvals_waits(service: Service) -> None:
     assert decision.record.outcome == "needs-approval"
     assert told["policies"] == ["two"]
     assert receipt.parse(told["receipt"]).origin == service.house.log.origin
+
+
+def test_a_mode_that_needs_approvals_waits_where_policy_denies(service: Service) -> None:
+    """H-05 A-66"""
+    service.house.settings = {"modes": {BREAK_GLASS: Mode(("process.exec",), approvals=1)}}
+    asked = service.house.asked(FORBIDDEN, claims=claims_of(BREAK_GLASS, "the disk is full"))
+    assert service.authorize(asked).status_code == 202
+    service.house.approve(asked)
+    assert service.authorize(asked).status_code == 200
+    other = problem(service.authorize(service.house.asked(FORBIDDEN, claims=claims_of("observe", "x"))))
+    assert (other[-4], other["code"]) == (403, "MODE_NOT_PERMITTED")
+
+
+def test_what_waited_for_too_long_is_refused(service: Service) -> None:
+    """H-05"""
+    rule = '@id("one") @require_approval("1")\npermit (principal, action, resource);'
+    service.house.policy = service.house.publish(with_rules(rule))
+    asked = service.house.asked()
+    assert service.authorize(asked).status_code == 202
+    service.now += 8 * 86_400
+    late = problem(service.authorize(asked))
+    assert (late[-4], late["code"]) == (409, "EXPIRED")
+
+
+def test_a_holder_asks_under_its_grant(tmp_path: Path, make: Make) -> None:
+    """H-03 H-06 A-61"""
+    service = make(House(tmp_path, MemoryLog(), rules()))
+    delegating = Delegating(service.house)
+    held = delegating.grant(ttl=60)
+    asked = delegating.asked(world.COMMAND, held)
+    assert service.post("/plan", form_of(asked)).json()["ttl"] == 60
+    assert service.authorize(asked).status_code == 200
+    outside = delegating.asked({**world.COMMAND, "name": b"/bin/rm"}, held)
+    for path in ("/plan", "/authorize"):
+        refused = problem(service.post(path, form_of(outside)))
+        assert (refused[-4], refused["code"]) == (403, "DELEGATION_INVALID")
+    # Policy is laid open to nobody under a name that is not theirs.
+    named = delegating.asked(world.COMMAND, held, iss="urn:exequatur:requester:other")
+    assert problem(service.post("/plan", form_of(named)))["code"] == "ISSUER_MISMATCH"
 
 
 REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
