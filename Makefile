@@ -28,7 +28,7 @@ demo: $(VENV)/.run ## six phases on real commands of this machine, each failure 
 
 test: $(VENV)/.dev $(ORACLES) softhsm ## all tests, with 100 % branch coverage of the kernel
 	@mkdir -p build/coverage
-	$(BIN)/pytest --numprocesses=auto --cov $(KERNEL)
+	$(BIN)/pytest $(KERNEL) --numprocesses=auto --cov
 	$(BIN)/pytest --numprocesses=auto $(addprefix --ignore=,$(KERNEL))
 
 lint: $(VENV)/.dev ## formatting, ruff, mypy strict, pyright strict on the kernel, import contracts

@@ -18,7 +18,7 @@ from tests.data import ROOT
 
 README = (ROOT / "README.md").read_text()
 SCRIPTS = Path(sys.executable).parent
-COMMAND = re.compile(r"^(?:\.venv/bin/)?(?P<command>(?:exequatur|curl) [^#\n]*)(?:# (?P<about>.*))?$", re.MULTILINE)
+COMMAND = re.compile(r"^(?:\.venv/bin/)?(?P<command>(?:exequatur|curl|sed) [^#\n]*)(?:# (?P<about>.*))?$", re.MULTILINE)
 # A policy in the README names the file that it stands in.
 POLICY = re.compile(r"^```cedar\n// (?P<file>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
@@ -30,21 +30,14 @@ def test_every_command_of_the_readme_runs_in_its_order(tmp_path: Path) -> None:
     with ExitStack() as held:
         free = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in named]
         places = {name: f"127.0.0.1:{one.getsockname()[1]}" for name, one in zip(named, free, strict=True)}
-    commands = [
-        (
-            shlex.split(ADDRESS.sub(lambda name: places[name[0]], found["command"])),
-            77 if (found["about"] or "").startswith("denied") else 0,
-        )
-        for found in COMMAND.finditer(README)
-    ]
-    assert len(commands) >= 12
-    assert [status for _, status in commands].count(77) == 3
+    steps = sorted([*POLICY.finditer(README), *COMMAND.finditer(README)], key=re.Match.start)
+    statuses = []
     with ExitStack() as served:
-        for (name, *arguments), status in commands:
-            for policy in POLICY.finditer(README):
-                file = tmp_path / policy["file"]
-                if file.parent.is_dir():
-                    file.write_text(policy["text"])
+        for step in steps:
+            if step.re is POLICY:
+                (tmp_path / step["file"]).write_text(step["text"])
+                continue
+            name, *arguments = shlex.split(ADDRESS.sub(lambda name: places[name[0]], step["command"]))
             command = [str(SCRIPTS / name) if name == "exequatur" else name, *arguments]
             if arguments[-1] == "&":
                 address = arguments[arguments.index("--listen") + 1]
@@ -52,8 +45,10 @@ def test_every_command_of_the_readme_runs_in_its_order(tmp_path: Path) -> None:
                 continue
             if name == "curl":
                 command.insert(1, "--fail")
+            statuses.append(77 if (step["about"] or "").startswith("denied") else 0)
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert done.returncode == status, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+            assert done.returncode == statuses[-1], f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+    assert (len(statuses) >= 30, statuses.count(77)) == (True, 4)
     parsed = receipt.parse((tmp_path / "receipt.cose").read_bytes())
     entry = (tmp_path / "statement.cose").read_bytes()
     assert parsed.inclusion.leaf_index == 1

@@ -27,6 +27,7 @@ from exequatur_verifier.records import Approval, Enrolment, Kind, Policy
 from . import settings
 from .home import Home, now, unique
 from .settings import RuntimeEntry
+from .waiting import Queue
 from .wiring import Application, AuthorityLog, Beside
 
 SETTINGS: Final = "service.toml"
@@ -59,7 +60,9 @@ def beside(
         desk = Desk(lambda: open_office(open(), shared), found.queue)
         keeping = asyncio.create_task(keep_lists(desk))
         try:
-            yield Beside(app, create_app(desk, credentials, found, now, count=metrics.answered), owns)
+            yield Beside(
+                app, create_app(desk, credentials, found, now, shows_approvals=True, count=metrics.answered), owns
+            )
         finally:
             keeping.cancel()
             # What is at the desk needs this very loop, until it is done.
@@ -93,6 +96,7 @@ def open_office(home: Home, log: BlockingLog) -> Office:
             clock=now,
             close=home.close,
             disclosure=home.settings.disclosure,
+            approvals=Queue(home, lambda time: kept.authority(time).policy),
             lists=home.status_lists(),
         )
     )

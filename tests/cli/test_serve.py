@@ -18,9 +18,10 @@ from exequatur_issuer.asked import Asked
 from exequatur_issuer.http import asked as forms
 from exequatur_issuer.http.asked import Form, Runtime
 from exequatur_log.blocking import check_file
-from exequatur_verifier import bundle, cbor, statement
+from exequatur_verifier import action, bundle, cbor, statement
 from exequatur_verifier.host import hash_file, measure, offered
 from tests.cli.conftest import Exq
+from tests.cli.test_approve import asked
 from tests.support.founded import ENVIRON, SHELL, ask, enter
 
 EXQ = str(Path(sys.executable).with_name("exequatur"))
@@ -31,8 +32,10 @@ KEY = "an-api-key-of-an-agent"
 def serving(home: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     command = [EXQ, "serve", "--home", str(home), "--listen", "127.0.0.1:0", "--json", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        yield running
-        running.kill()
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 @pytest.fixture
@@ -122,7 +125,9 @@ def test_the_authority_answers_beside_the_log(exq: Exq, home: Path, process: sub
     assert post(url, "/plan", requested(home)).json()["outcome"] == "allow"
     assert post(url, "/authorize", requested(home)).status_code == 200
     assert "Authorize.authorize" in httpx2.get(f"{url}/metrics").text
-    assert httpx2.get(f"{url}/authority/openapi.json").json()["paths"].keys() == {"/authorize", "/plan", "/approvals"}
+    assert httpx2.get(f"{url}/authority/openapi.json").json()["paths"].keys() == {
+        "/authorize", "/plan", "/approvals", "/approvals/{request}",
+    }  # fmt: skip
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert check_file(home / "log.db") == []
@@ -207,6 +212,36 @@ action "read" appliesTo {
     # Nothing of a credential is in the journal.
     assert "refused" in journal
     assert KEY not in journal
+
+
+def test_an_approver_sees_what_waits(exq: Exq, home: Path) -> None:
+    """H-23 H-24"""
+    request = asked(exq, home, 2)
+    with enter(home) as opened:
+        assert opened.settings.approver is not None
+        approver, requester = opened.settings.approver.iss, opened.settings.requester.iss
+    named = ((approver, KEY), (requester, f"{KEY}-who-asks"), ("urn:x:stranger", f"{KEY}-of-a-stranger"))
+    (home / "service.toml").write_text(
+        "\n".join(
+            f'[[approvers]]\niss = "{iss}"\ntokens = ["{sha256(key.encode()).hexdigest()}"]' for iss, key in named
+        )
+    )
+    with serving(home) as process:
+        url = url_of(process)
+
+        def get(path: str, key: str) -> httpx2.Response:
+            return httpx2.get(url + path, headers={"authorization": f"Bearer {key}"}, timeout=30)
+
+        (shown,) = get("/approvals", KEY).json()["approvals"]
+        whole = get(shown["location"], KEY).json()
+        # Neither who asked nor whom trust does not name has anything to approve.
+        assert [get("/approvals", key).json() for _, key in named[1:]] == [{"approvals": []}] * 2
+        assert exq("approve", request, "--home", home, "--yes").status == 0
+        assert get("/approvals", KEY).json() == {"approvals": []}
+    assert (shown["request"], shown["requester"], shown["wanted"], shown["given"]) == (request, requester, 2, [])
+    assert whole["action"]["args"][-1]["text"] == "with-consent"
+    salt, encoded = (base64.urlsafe_b64decode(whole[name] + "==") for name in ("salt", "encoded"))
+    assert action.commitment(action.ACTION_TAG, salt, encoded).hex() == whole["commitment"]
 
 
 def test_a_log_can_be_served_alone(home: Path) -> None:

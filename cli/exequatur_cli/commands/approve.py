@@ -1,16 +1,16 @@
 """``exequatur approve``: what waits for approvals, and consent to one request after it has been read."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
 from exequatur_cli.home import Home, now, open_home, unique
-from exequatur_cli.issuing import RequestId, enrolled_as, load_own, logged_request, waiting
+from exequatur_cli.issuing import RequestId, enrolled_as, load_own, logged_request
 from exequatur_cli.main import EXIT_DENIED, Unavailable, home_of, output_of, with_home
 from exequatur_cli.output import Output
 from exequatur_cli.timing import DURATION
-from exequatur_issuer.approvals import GRANT, sign_approval, usable
+from exequatur_cli.waiting import pending
+from exequatur_issuer.approvals import GRANT, sign_approval
 from exequatur_issuer.display import describe, escape
 from exequatur_issuer.modes import fault
 from exequatur_issuer.replay import opened
@@ -18,14 +18,6 @@ from exequatur_verifier import statement
 from exequatur_verifier.errors import ExequaturError
 from exequatur_verifier.records import Decision, Kind, Request
 from exequatur_verifier.statement import Statement
-
-
-class Pending(NamedTuple):
-    """A request that waits, the decision that says so, and the approvals that stand by now."""
-
-    request: Statement
-    decision: Statement
-    approvals: tuple[Statement, ...]
 
 
 @click.command("approve")
@@ -111,16 +103,6 @@ def command(
     output.text(f"approved until {time + ttl}: entry {index}")
     output.rows([("approval", approval.id.hex()), ("request", request.id.hex())])
     return 0
-
-
-def pending(home: Home, time: int) -> list[Pending]:
-    """Return the requests that wait for approvals, the oldest first."""
-    found: list[Pending] = []
-    for request, decision in waiting(home):
-        entries = home.log.find(sub=request.claims.sub, kind=Kind.APPROVAL, limit=1000)
-        given = usable(request, (statement.parse(entry.statement) for entry in entries), time)
-        found.append(Pending(request, decision, given))
-    return found
 
 
 def _list(home: Home, output: Output) -> int:
