@@ -42,9 +42,7 @@ def encode(value: object, *, floats: bool = False) -> bytes:
     Mappings, sequences and named tuples of the permitted types are taken. Raises ``ValueError`` for anything else: an
     encoder's input is our own, so a wrong type is a bug and not an attack. Floats are refused unless ``floats`` is set.
     """
-    out: list[bytes] = []
-    _encode(value, out, floats, 0)
-    return b"".join(out)
+    return cbor2.dumps(_in_form(value, floats, 0), default=_write_float)
 
 
 def head(major: int, argument: int) -> bytes:
@@ -188,54 +186,51 @@ def _utf8_length(text: str) -> int:
     return len(text.encode())
 
 
-def _encode(value: object, out: list[bytes], floats: bool, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    if is_map(value):
-        if any(type(key) not in _KEYS for key in value):
-            raise ValueError("map keys are integers, byte strings or text")
-        out.append(head(5, len(value)))
-        for encoded, key in sorted((_LEAVES[type(key)](key), key) for key in value):
-            out.append(encoded)
-            _encode_item(value[key], out, floats, depth)
-    elif is_array(value):
-        out.append(head(4, len(value)))
-        for item in value:
-            _encode_item(item, out, floats, depth)
-    elif type(value) is float and floats and math.isfinite(value):
-        out.append(cbor2.dumps(value, canonical=True))
-    elif type(value) in _LEAVES:
-        out.append(_LEAVES[type(value)](value))
-    else:
-        raise ValueError(f"a {type(value).__name__} cannot be encoded")
+class _Float:
+    """A float on its way to the encoder, which by itself would give it 64 bits."""
+
+    def __init__(self, value: float) -> None:
+        self.shortest = cbor2.dumps(value, canonical=True)
 
 
-def _encode_item(item: object, out: list[bytes], floats: bool, depth: int) -> None:
-    leaf = _LEAVES.get(type(item))
-    if leaf is None:
-        _encode(item, out, floats, depth + 1)
-    else:
-        out.append(leaf(item))
+def _write_float(encoder: cbor2.CBOREncoder, item: _Float) -> None:
+    encoder.write(item.shortest)
 
 
-def _encode_text(text: str) -> bytes:
-    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
-        raise ValueError("text is not in Unicode normalization form C")
-    return cbor2.dumps(text)
+def _in_form(value: Any, floats: bool, depth: int) -> object:
+    """Return what cbor2 writes as the encoding of ``value``: checked, with the keys of every map in their order."""
+    kind: type = type(value)
+    if kind is str:
+        if not value.isascii() and not unicodedata.is_normalized("NFC", value):
+            raise ValueError("text is not in Unicode normalization form C")
+    elif kind is int:
+        if not _MIN_INT <= value <= _MAX_INT:
+            raise ValueError("integer outside 64 bits")
+    elif kind is float and floats and math.isfinite(value):
+        return _Float(value)
+    elif kind not in _PLAIN:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        # An exact type first: to ask whether something is a mapping takes long.
+        if kind is dict or is_map(value):
+            return {key: _in_form(value[key], floats, depth + 1) for key in _in_order(value)}
+        if not is_array(value):
+            raise ValueError(f"a {kind.__name__} cannot be encoded")
+        return [_in_form(item, floats, depth + 1) for item in value]
+    return value
 
 
-def _encode_integer(number: int) -> bytes:
-    if not _MIN_INT <= number <= _MAX_INT:
-        raise ValueError("integer outside 64 bits")
-    return cbor2.dumps(number)
+def _in_order(record: Mapping[Any, object]) -> list[Any]:
+    """Return the keys of a map in bytewise order of their encodings."""
+    kinds = set(map(type, record))
+    if kinds == _TEXT and "".join(record).isascii():
+        # The head of the shorter text is less.
+        return sorted(sorted(record), key=len)
+    if not kinds <= _KEYS:
+        raise ValueError("map keys are integers, byte strings or text")
+    return sorted(record, key=encode)
 
 
-# Of these, cbor2 writes the shortest encoding, which is the only one.
-_LEAVES: Final[dict[type, Callable[[Any], bytes]]] = {
-    bytes: cbor2.dumps,
-    str: _encode_text,
-    int: _encode_integer,
-    bool: cbor2.dumps,
-    type(None): cbor2.dumps,
-}
-_KEYS: Final = frozenset((int, bytes, str))
+_PLAIN: Final = frozenset((bytes, bool, type(None)))
+_TEXT: Final[frozenset[type]] = frozenset((str,))
+_KEYS: Final[frozenset[type]] = frozenset((int, bytes, str))
