@@ -197,9 +197,10 @@ def _write_float(encoder: cbor2.CBOREncoder, item: _Float) -> None:
     encoder.write(item.shortest)
 
 
-def _in_form(value: Any, floats: bool, depth: int) -> object:
-    """Return what cbor2 writes as the encoding of ``value``: checked, with the keys of every map in their order."""
-    kind: type = type(value)
+def _in_form(given: object, floats: bool, depth: int) -> object:
+    """Return what cbor2 writes as the encoding of a value: checked, with the keys of every map in their order."""
+    value: Any = given
+    kind = type(given)
     if kind is str:
         if not value.isascii() and not unicodedata.is_normalized("NFC", value):
             raise ValueError("text is not in Unicode normalization form C")
@@ -212,9 +213,9 @@ def _in_form(value: Any, floats: bool, depth: int) -> object:
         if depth > MAX_DEPTH:
             raise ValueError(f"nested deeper than {MAX_DEPTH}")
         # An exact type first: to ask whether something is a mapping takes long.
-        if kind is dict or is_map(value):
+        if kind is dict or is_map(given):
             return {key: _in_form(value[key], floats, depth + 1) for key in _in_order(value)}
-        if not is_array(value):
+        if not is_array(given):
             raise ValueError(f"a {kind.__name__} cannot be encoded")
         return [_in_form(item, floats, depth + 1) for item in value]
     return value
@@ -222,7 +223,7 @@ def _in_form(value: Any, floats: bool, depth: int) -> object:
 
 def _in_order(record: Mapping[Any, object]) -> list[Any]:
     """Return the keys of a map in bytewise order of their encodings."""
-    kinds = set(map(type, record))
+    kinds = frozenset(map(type, record))
     if kinds == _TEXT and "".join(record).isascii():
         # The head of the shorter text is less.
         return sorted(sorted(record), key=len)
