@@ -142,11 +142,11 @@ def _judge(trust: Trust, asked: Asked, answer: Issued) -> None:
 def _bare(statements: Sequence[Statement], verdicts: Sequence[Callable[[], None]]) -> float:
     """Return the seconds that these signatures take: each made once and checked by the log, and those of verdicts."""
     signers = {key.public_key.thumbprint: key for key in map(world.signer, ("requester", "authority"))}
-    signing = [signing(item, signers[item.key_id]) for item in statements]
+    signed = [signing(item, signers[item.key_id]) for item in statements]
     registered = [raw.check_of(item, signers[item.key_id].public_key) for item in statements]
     verified = list(chain.from_iterable(raw.checks_in(verdict) for verdict in verdicts))
     begun = time.perf_counter()
-    for call in (*signing, *registered, *verified):
+    for call in (*signed, *registered, *verified):
         call()
     return time.perf_counter() - begun
 
