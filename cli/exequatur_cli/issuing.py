@@ -144,7 +144,7 @@ def _waits(home: Home, request: Statement, decision: Statement) -> bool:
     record = request.record
     assert isinstance(record, Request)
     assert isinstance(decision.record, Decision)
-    return is_open(record, decision.record.outcome, home.settings.modes)
+    return is_open(record, decision.record, home.settings.modes)
 
 
 def logged_request(home: Home, record_id: bytes) -> Statement:

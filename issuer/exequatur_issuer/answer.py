@@ -22,7 +22,7 @@ from .content import ContentStore
 from .decide import Decided, InForce, decide
 from .journal import Journal, Signed
 from .lists import StatusLists
-from .modes import ENFORCE, NO_MODES, Modes, is_open, mode_of, permitted
+from .modes import ENFORCE, NO_MODES, Modes, is_open, is_spoken, mode_of, permitted
 from .obligations import Obligations
 
 
@@ -148,17 +148,20 @@ class Answerer:
     def _sought(self, case: Case, decided: Decided) -> Sought | None:
         """Return what a decision comes to, ``None`` for a denial. A mode counts only where policy does not allow."""
         obligations, mode = decided.obligations, permitted(case.record, self.modes)
-        if decided.record.outcome == "allow" or mode is None:
+        if mode is None or not is_spoken(decided.record):
             return None if obligations is None else Sought(obligations, ENFORCE, obligations.approvals, decided.given)
-        # Every artifact under a policy record needs what that demands.
+        # Every artifact under a policy record needs what that demands; what a permit obliges to holds in a mode too.
         wanted = max(mode.approvals, self.policy.record.approvals)
-        return Sought(Obligations(ttl=mode.ttl, approvals=wanted), mode_of(case.record), wanted, decided.given)
+        obliged = obligations or Obligations()
+        ttl = mode.ttl if obliged.ttl is None else min(mode.ttl, obliged.ttl)
+        ceiling = obliged._replace(ttl=ttl, uses=1, approvals=wanted)
+        return Sought(ceiling, mode_of(case.record), wanted, decided.given)
 
     def _is_pending(self, request: Statement, answer: Answer) -> bool:
         record, asked = answer.decision.record, request.record
         assert isinstance(record, Decision)
         assert isinstance(asked, Request)
-        return answer.artifact is None and is_open(asked, record.outcome, self.modes)
+        return answer.artifact is None and is_open(asked, record, self.modes)
 
     def _answered(self, request: bytes) -> Answer | None:
         signed = self._journal.find(request)

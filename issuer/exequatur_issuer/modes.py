@@ -5,13 +5,14 @@
 
 Who asks says so in the claims of the request, with a reason, so an approver sees both and the log keeps them. Policy
 does not see them: it is asked the same as ever, its decision is logged as it is, and where it allows, the artifact is
-an ordinary one. Every runtime has to opt in by itself too (specs/06).
+an ordinary one. What could not be decided is denied in every mode. Every runtime has to opt in by itself too (specs/06)
+and denies otherwise.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from exequatur_verifier.records import Request
+from exequatur_verifier.records import Decision, Request
 
 from .approvals import GRANT
 
@@ -23,6 +24,7 @@ MODES: Final = (OBSERVE, BREAK_GLASS)
 MODE_CLAIM: Final = "exequatur:mode"
 REASON_CLAIM: Final = "exequatur:reason"
 _MOST_REASON: Final = 512
+_SPOKEN: Final = frozenset(("POLICY_FORBID", "POLICY_DEFAULT_DENY"))
 
 
 class Mode(NamedTuple):
@@ -47,15 +49,20 @@ def permitted(record: Request, modes: Modes) -> Mode | None:
     return None if mode_of(record) == ENFORCE or fault(record, modes) is not None else modes[mode_of(record)]
 
 
-def is_open(record: Request, outcome: str, modes: Modes) -> bool:
-    """Say whether approvals can still make something of a request that was decided with this outcome.
+def is_spoken(decision: Decision) -> bool:
+    """Say whether a decision that does not allow is what policy said; an engine that failed has said nothing."""
+    return decision.outcome == "needs-approval" or decision.code in _SPOKEN
+
+
+def is_open(record: Request, decision: Decision, modes: Modes) -> bool:
+    """Say whether approvals can still make something of a request that was decided so.
 
     They can where policy asks for them, and where it denies and a mode is asked for that is permitted; not in a mode
     that is permitted no more.
     """
     if fault(record, modes) is not None:
         return False
-    return outcome == "needs-approval" or (outcome == "deny" and mode_of(record) != ENFORCE)
+    return decision.outcome == "needs-approval" or (mode_of(record) != ENFORCE and is_spoken(decision))
 
 
 def reason_of(record: Request) -> str:

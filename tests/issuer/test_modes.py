@@ -9,7 +9,7 @@ from exequatur_issuer import replay
 from exequatur_issuer.authorize import Asked, Issued
 from exequatur_issuer.log import LogUnavailableError
 from exequatur_issuer.modes import BREAK_GLASS, OBSERVE, Mode, claims_of
-from exequatur_verifier import bundle, statement
+from exequatur_verifier import bundle, constraints, statement
 from exequatur_verifier.records import Authorization, Decision, Enforcement, Kind, Link
 from exequatur_verifier.verdict import Code
 from tests.issuer.house import NOW, House, with_rules
@@ -80,6 +80,37 @@ def test_what_policy_allows_is_no_matter_of_modes(permitting: House) -> None:
         record = record_of(permitting.issue(asked(permitting, mode, descriptor=allowed)))
         assert (record.mode, record.uses) == ("enforce", 3)
     assert reports(permitting) == []
+
+
+@pytest.mark.parametrize("mode", [OBSERVE, BREAK_GLASS])
+@pytest.mark.parametrize(
+    ("code", "rules", "claims"),
+    [
+        # The sum leaves 64 bits, so that a policy cannot be evaluated.
+        ("POLICY_ERROR", "permit (principal, action, resource) when { 9223372036854775807 + context.uid > 0 };", {}),
+        ("POLICY_NO_DECISION", RULES, {"unheard-of": 1}),
+    ],
+)
+def test_what_could_not_be_decided_is_denied_in_every_mode(
+    tmp_path: Path, code: str, rules: str, claims: dict[str, Any], mode: str
+) -> None:
+    #
+    house = open_house(tmp_path, MemoryLog(), rules)
+    request = house.asked(claims={**claims_of(mode, "the site is down"), **claims})
+    for approver in ("approver", "second"):
+        assert house.refuse(request).code == code
+        house.approve(request, approver)
+    assert house.refuse(request).code == code
+
+
+def test_what_a_permit_obliges_to_holds_in_a_mode(tmp_path: Path) -> None:
+    #
+    obliged = '@id("ask") @require_approval("1") @ttl("30s") @uses("5") @limit_wall("9s")'
+    house = open_house(tmp_path, MemoryLog(), f"{obliged} permit (principal, action, resource);")
+    issued = house.issue(asked(house, OBSERVE))
+    assert (record_of(issued).mode, record_of(issued).uses, issued.expires) == ("observe", 1, NOW + 30)
+    terms = constraints.decode_terms(bundle.decode(issued.bundle).terms)
+    assert terms.constraints.limits.wall_ms == 9000
 
 
 def test_policy_is_asked_the_same_in_every_mode(permitting: House) -> None:
