@@ -109,8 +109,8 @@ def above(request: Statement, find: Find) -> tuple[Statement, ...]:
     """Return the approvals of the grants above a request, which count for what is done under them."""
     found: list[Statement] = []
     for grant in chain(request, find):
-        entries = (find(link.id) for link in grant.record.links if link.relation == "approval")
-        found += (statement.parse(entry) for entry in entries if entry is not None)
+        linked = (_open(link.id, find) for link in grant.record.links if link.relation == "approval")
+        found += (approval for approval in linked if approval is not None)
     return tuple(found)
 
 
@@ -129,8 +129,14 @@ def chain(request: Statement, find: Find) -> list[Statement]:
 
 def _follow(one: Statement, relation: str, find: Find) -> Statement | None:
     linked = next((link.id for link in one.record.links if link.relation == relation), None)
-    entry = None if linked is None else find(linked)
-    return None if entry is None else statement.parse(entry)
+    return None if linked is None else _open(linked, find)
+
+
+def _open(record_id: bytes, find: Find) -> Statement | None:
+    """Return a logged statement; ``None`` if the log has another one under that id, or none."""
+    entry = find(record_id)
+    found = None if entry is None else statement.parse(entry)
+    return found if found is not None and found.id == record_id else None
 
 
 def _scopes_of(kind: str) -> tuple[str, ...]:

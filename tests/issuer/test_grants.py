@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exequatur_issuer import grants, replay
+from exequatur_issuer import approvals, grants, replay
 from exequatur_issuer.authorize import Issued
 from exequatur_issuer.grants import GrantError, Wish
 from exequatur_verifier import bundle, constraints, shape, statement
@@ -259,6 +259,15 @@ def test_action_is_no_parent(delegating: Delegating) -> None:
     issued = delegating.house.issue(delegating.asked(world.COMMAND))
     asked = delegating.asked(world.COMMAND, Held(issued, "runtime"))
     assert "no grant" in delegating.refuse(asked).detail
+
+
+def test_another_record_under_a_grants_id_is_no_grant(delegating: Delegating) -> None:
+    #
+    held, other = delegating.grant(), delegating.grant("helper")
+    request = statement.parse(delegating.asked(world.COMMAND, held).request)
+    above, beside = artifact_of(held.issued), artifact_of(other.issued)
+    assert [one.id for one in approvals.chain(request, {above.id: above.entry}.get)] == [above.id]
+    assert approvals.chain(request, {above.id: beside.entry}.get) == []
 
 
 def test_grant_whose_terms_were_erased_permits_nothing(delegating: Delegating) -> None:
