@@ -53,12 +53,14 @@ def beside(
     Raises ``MalformedError`` for settings that name no place that keys can be fetched from.
     """
     credentials = service.credentials(found, folder)
+    named = settings.read(folder / "authority.toml").status
+    pause = _PAUSE_S if named is None else min(_PAUSE_S, named.period / 4)
 
     @asynccontextmanager
     async def around(log: Log, app: Application, metrics: Metrics) -> AsyncIterator[Application]:
         shared = SharedLog(asyncio.get_running_loop(), log)
         desk = Desk(lambda: open_office(open(), shared), found.queue)
-        keeping = asyncio.create_task(keep_lists(desk))
+        keeping = asyncio.create_task(keep_lists(desk, pause))
         try:
             yield Beside(
                 app, create_app(desk, credentials, found, now, shows_approvals=True, count=metrics.answered), owns
@@ -71,7 +73,7 @@ def beside(
     return around
 
 
-async def keep_lists(desk: Desk[Office], pause: float = _PAUSE_S) -> NoReturn:
+async def keep_lists(desk: Desk[Office], pause: float) -> NoReturn:
     """Have the status lists in use published again before they lapse, for as long as the service stands."""
     while True:
         try:
