@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from exequatur_verifier import merkle
-from tests.bench import deep, fresh, table
+from tests.bench import airline, deep, fresh, table
 from tests.bench.__main__ import main
 from tests.bench.rounds import Timing, alternate
 from tests.bench.table import Row, Target
-from tests.data import ROOT
+from tests.data import ROOT, requires_data
 
 
 def test_works_run_by_turns_and_each_is_charged_for_itself() -> None:
@@ -77,6 +77,13 @@ def test_planted_leaves_lead_to_one_root_up_27_levels(size: int) -> None:
         assert merkle.root_from_inclusion(index, deep.SIZE, leaf, path) == planted.root
     assert planted.policy.leaf_index < planted.artifacts[0].leaf_index
     assert deep.plant(policy, leaves, 8).root != planted.root
+
+
+@requires_data
+def test_the_calls_of_a_model_are_measured_beside_what_they_rest_on(tmp_path: Path) -> None:
+    rows = airline.measure(tmp_path, quick=True)
+    assert all(row.measured > 0 for row in rows)
+    assert any(row.ratio is not None for row in rows)
 
 
 def test_a_quick_run_of_one_subject_prints_a_table_and_writes_json(
