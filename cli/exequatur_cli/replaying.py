@@ -159,10 +159,10 @@ def _replay(log: BlockingLog, part: Range) -> Replayed:
     decisions = equal = 0
     findings: list[Finding] = []
     leaves: list[bytes] = []
-    place = part.start
+    # Of the decisions that are being replayed.
+    places: deque[int] = deque()
 
     def cases() -> Iterator[replay.Case]:
-        nonlocal place
         for entry in log.entries(max(0, part.start - _BEFORE), part.end):
             # The log's own columns may lie; what is found by them is judged by the id that it has.
             recent[entry.record_id] = entry.statement
@@ -170,18 +170,21 @@ def _replay(log: BlockingLog, part: Range) -> Replayed:
                 recent.popitem(last=False)
             if entry.leaf_index < part.start:
                 continue
-            place = entry.leaf_index
             leaves.append(merkle.leaf_hash(entry.statement))
             if _MARK not in entry.statement:
                 continue
             try:
-                yield from replay.collect([replay.parse(entry.statement)], find)
+                found = list(replay.collect([replay.parse(entry.statement)], find))
             except MalformedError as error:
                 detail = f"cannot be read: {error}; restore the log from a copy"
-                findings.append(Finding("DECISION_NOT_REPLAYABLE", place, entry.record_id, detail))
+                findings.append(Finding("DECISION_NOT_REPLAYABLE", entry.leaf_index, entry.record_id, detail))
+                continue
+            places.extend(entry.leaf_index for _ in found)
+            yield from found
 
     for result in replay.replay_each(cases(), part.content):
         decisions += 1
+        place = places.popleft()
         if result.result == "equal":
             equal += 1
         else:

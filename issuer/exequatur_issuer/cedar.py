@@ -1,54 +1,40 @@
-"""Cedar, behind the rules that make it fail closed (specs/09 §2, §4). The only module that imports ``cedarpy``.
+"""Cedar, behind the rules that make it fail closed (specs/09 §2, §4).
 
 Left alone, Cedar allows where one would not expect it: a ``forbid`` that cannot be evaluated does not apply,
 and without a schema a request of the wrong types is no error at all. So a schema is mandatory, every request
 is checked against it, and the set is refused when it is loaded if anything in it is wrong or can never have
-an effect; ``engine.conclude`` judges the rest. Parsed once, a set answers in a fraction of a millisecond.
+an effect (``cedar_loading``); ``engine.conclude`` judges the rest. Parsed once, a set answers in a fraction of
+a millisecond.
+
+Cedar evaluates every policy that it is given, and its binding copies all of them for every question. So a question is
+put to those policies alone whose scope can hold of its action. The others do not apply, and a scope cannot fail.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import cedarpy
 
+from . import cedar_loading
+from .cedar_loading import Source
 from .conditions import Condition
-from .engine import Answer, Policy, Query, conclude
-from .policyset import ENTITIES, SCHEMA, PolicySet, PolicySetError, check_text
+from .engine import Answer, Entity, Policy, Query, conclude
+from .policyset import PolicySet
 
-# A policy ends at the first semicolon outside strings and comments. Cedar has no other kind of comment, and
-# ends one at either line break.
-_TOKEN: Final = re.compile(r'"(?:\\.|[^"\\])*"|//[^\r\n]*|;', re.DOTALL)
-_BLANK: Final = re.compile(r"(?:\s|//[^\r\n]*)*")
-_POSITION: Final = re.compile(r"policy[0-9]+")
+__all__ = ["CedarEngine", "Source", "render", "version"]
+
 _ENTITY_TYPE: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
 _ENUMERATION: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)\s+enum\b", re.MULTILINE)
-_ENTITY_FIELDS: Final = frozenset({"uid", "attrs", "parents", "tags"})
-# Ill-typed on purpose. Cedar types a conjunction from the left and stops where the left is known to be false;
-# so a policy that still validates with this condition added is one that can never apply.
-_ILL_TYPED: Final = '\nwhen { 1 < "" };'
 _FAILED: Final = re.compile(r"error while evaluating policy `c([0-9]+)`: (.*)", re.DOTALL)
 _ANYTHING: Final = {"op": "All"}
+_ILL_TYPED: Final = {"<": {"left": {"Value": 1}, "right": {"Value": ""}}}
 # What Cedar prints around every step of a path, and nobody writes. Strings are passed over.
 _PARENTHESES: Final = re.compile(
     r"""("(?:\\.|[^"\\])*")|(?<!\w)\(((?:principal|action|resource|context)(?:\.\w+|\["(?:\\.|[^"\\])*"\])*)\)"""
 )
-
-
-class Source(NamedTuple):
-    """A policy where it stands: its file and line, and its tree as Cedar's JSON spells it."""
-
-    policy: Policy
-    file: str
-    line: int
-    tree: dict[str, Any]
-
-    @property
-    def place(self) -> str:
-        """File and line, as editors read them."""
-        return f"{self.file}:{self.line}"
 
 
 class CedarEngine:
@@ -57,22 +43,11 @@ class CedarEngine:
     name: Final = "cedar"
 
     def __init__(self, policy_set: PolicySet) -> None:
-        """Load ``policy_set``. Raises ``PolicySetError`` for anything that Cedar, or this module, objects to.
-
-        Refused beside Cedar's errors: templates (they permit nothing until linked), two policies with one id,
-        ids that look like positions, policies that can never apply, and entities that do not conform to the
-        schema.
-        """
+        """Load ``policy_set``. Raises ``PolicySetError`` (``cedar_loading.load``)."""
         self.version = version()
-        self._schema = _parse_schema(check_text(SCHEMA, policy_set.schema))
-        statements = [statement for file, text in policy_set.files() for statement in _split(file, text)]
-        text = policy_set.sources.decode()
-        self._policy_set = cedarpy.PolicySet.from_str(text)
-        self.sources: Final = _describe(text, statements)
+        self._schema, self._policy_set, self.sources, self._entities = cedar_loading.load(policy_set)
         self._policies = {f"policy{place}": source.policy for place, source in enumerate(self.sources)}
-        _validate(text, statements, self._schema)
-        _refuse_idle(statements, self._schema)
-        self._entities = _parse_entities(check_text(ENTITIES, policy_set.entities), self._schema)
+        self._slices: dict[Entity, cedarpy.PolicySet] = {}
         self.entity_types = frozenset(_ENTITY_TYPE.findall(str(self._schema)))
         self.enumerations = frozenset(_ENUMERATION.findall(str(self._schema)))
 
@@ -97,16 +72,49 @@ class CedarEngine:
 
     def decide(self, query: Query) -> Answer:
         """Return the answer to ``query``, checked against the schema before it is evaluated."""
+        return self._decide(query.action, (query,))[0]
+
+    def decide_many(self, queries: Sequence[Query]) -> list[Answer]:
+        """Return the answer to each query, those about one action asked together."""
+        numbers: dict[Entity, list[int]] = {}
+        for number, query in enumerate(queries):
+            numbers.setdefault(query.action, []).append(number)
+        answers: dict[int, Answer] = {}
+        for action, alike in numbers.items():
+            answers |= zip(alike, self._decide(action, [queries[number] for number in alike]), strict=True)
+        return [answers[number] for number in range(len(queries))]
+
+    def _decide(self, action: Entity, queries: Sequence[Query]) -> list[Answer]:
         try:
-            result = cedarpy.is_authorized(_request(query), self._policy_set, self._entities, self._schema)
+            requests = [_request(query) for query in queries]
+            results = cedarpy.is_authorized_batch(requests, self._about(action), self._entities, self._schema)
         except (ValueError, TypeError, RecursionError) as error:
-            # The request could not even be written as JSON: lone surrogates, foreign types, bottomless
-            # nesting.
-            return conclude("NoDecision", (), (str(error),))
+            # A request could not even be written as JSON: lone surrogates, foreign types, bottomless nesting.
+            if len(queries) == 1:
+                return [conclude("NoDecision", (), (str(error),))]
+            return [self.decide(query) for query in queries]
+        return [self._conclude(result) for result in results]
+
+    def _conclude(self, result: cedarpy.AuthzResult) -> Answer:
         # Cedar keeps reasons in a hash set, in an order of the moment; ours is the order of the policy set.
         reasons = frozenset(result.diagnostics.reasons)
         determining = [policy for position, policy in self._policies.items() if position in reasons]
         return conclude(result.decision.value, determining, sorted(result.diagnostics.errors))
+
+    def _about(self, action: Entity) -> cedarpy.PolicySet:
+        """Return the policies whose scope can hold of ``action``, by their names in the whole set.
+
+        They are kept for the actions of the schema only, which are few; about others the whole set is asked, and Cedar
+        refuses the request.
+        """
+        if action not in self._slices:
+            if not cedarpy.validate_policies(_permit_text(_ANYTHING, _is(action)), self._schema).validation_passed:
+                return self._policy_set
+            trees = {name: source.tree for name, source in zip(self._policies, self.sources, strict=True)}
+            ruled_out = _ruled_out([tree["action"] for tree in trees.values()], action, self._schema)
+            kept = {name: tree for number, (name, tree) in enumerate(trees.items()) if number not in ruled_out}
+            self._slices[action] = cedarpy.PolicySet.from_json_str(_as_set(kept))
+        return self._slices[action]
 
 
 def render(condition: Condition) -> str:
@@ -118,26 +126,6 @@ def render(condition: Condition) -> str:
     return text
 
 
-def _request(query: Query) -> dict[str, Any]:
-    return {
-        "principal": query.principal._asdict(),
-        "action": query.action._asdict(),
-        "resource": query.resource._asdict(),
-        # As text, because the binding would copy the request to put the text in.
-        "context": json.dumps(dict(query.context)),
-    }
-
-
-def _one_by_one(conditions: Sequence[Condition]) -> str:
-    """Return a policy set, in JSON, of one permit for each condition."""
-    scope = {"effect": "permit", "principal": _ANYTHING, "action": _ANYTHING, "resource": _ANYTHING}
-    policies = {
-        f"c{number}": {**scope, "conditions": [{"kind": "when", "body": condition}]}
-        for number, condition in enumerate(conditions)
-    }
-    return json.dumps({"staticPolicies": policies, "templates": {}, "templateLinks": []})
-
-
 def version() -> str:
     """Return the versions of Cedar and of its binding; the wheel's bill of materials knows the first."""
     cedar = distribution("cedarpy")
@@ -146,136 +134,46 @@ def version() -> str:
     return f"{engine[0] if engine else 'unknown'} (cedarpy {cedar.version})"
 
 
-class _Statement(NamedTuple):
-    """The source of one policy: its file, the line where it begins, and its text with the semicolon."""
-
-    file: str
-    line: int
-    text: str
-
-    def error(self, detail: str) -> PolicySetError:
-        """Return the error that names this policy's place."""
-        return PolicySetError(self.file, self.line, detail)
+def _request(query: Query) -> dict[str, Any]:
+    return {
+        "principal": query.principal._asdict(),
+        "action": query.action._asdict(),
+        "resource": query.resource._asdict(),
+        # As text, because the binding would copy the request to put the text in.
+        "context": json.dumps(query.context),
+    }
 
 
-def _split(file: str, text: str) -> Iterator[_Statement]:
-    """Yield the policies of a file. Raises ``PolicySetError`` for one that does not parse by itself."""
-    start = 0
-    for token in _TOKEN.finditer(text):
-        if token.group() != ";":
-            continue
-        yield _check_statement(file, text, start, token.end())
-        start = token.end()
-    if not _BLANK.fullmatch(text, start):
-        # An unfinished policy would otherwise go on in the next file.
-        raise PolicySetError(file, _first_line(text, start), "a policy does not end with a semicolon")
+def _one_by_one(conditions: Sequence[Condition]) -> str:
+    """Return a policy set, in JSON, of one permit for each condition."""
+    return _as_set({f"c{number}": _permit(_ANYTHING, condition) for number, condition in enumerate(conditions)})
 
 
-def _check_statement(file: str, text: str, start: int, end: int) -> _Statement:
-    statement = _Statement(file, _first_line(text, start), text[start:end])
-    try:
-        parsed = cedarpy.PolicySet.from_str(statement.text)
-    except ValueError as error:
-        raise statement.error(str(error)) from None
-    if parsed.templates():
-        raise statement.error("templates are not supported; write the policy out")
-    if len(parsed) != 1:
-        raise statement.error("is not one policy")
-    return statement
+def _permit(action: object, condition: Condition) -> dict[str, Any]:
+    """Return the tree of a permit with one condition, for any principal and resource."""
+    when = {"kind": "when", "body": condition}
+    return {"effect": "permit", "principal": _ANYTHING, "action": action, "resource": _ANYTHING, "conditions": [when]}
 
 
-def _first_line(text: str, start: int) -> int:
-    """Return the line of the first thing after ``start`` that is neither blank nor a comment."""
-    blank = _BLANK.match(text, start)
-    return text.count("\n", 0, blank.end() if blank else start) + 1
+def _as_set(policies: Mapping[str, object]) -> str:
+    return json.dumps({"staticPolicies": policies, "templates": {}, "templateLinks": []})
 
 
-def _describe(text: str, statements: list[_Statement]) -> tuple[Source, ...]:
-    """Return the policies in order. Raises ``PolicySetError`` on an id of several policies."""
-    parsed: dict[str, Any] = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
-    if parsed.keys() != {f"policy{position}" for position in range(len(statements))}:
-        raise PolicySetError("sources", 0, "do not parse together as they parse one by one")
-    sources: list[Source] = []
-    ids = set[str]()
-    for position, statement in enumerate(statements):
-        source = parsed[f"policy{position}"]
-        # An annotation without a value is one whose value is empty.
-        annotations = {name: value or "" for name, value in sorted(source.get("annotations", {}).items())}
-        name = annotations.get("id", f"policy{position}")
-        if not name or name in ids or ("id" in annotations and _POSITION.fullmatch(name)):
-            raise statement.error(f"the id {name!r} is empty, taken, or reserved for positions")
-        ids.add(name)
-        policy = Policy(name, source["effect"], annotations)
-        sources.append(Source(policy, statement.file, statement.line, source))
-    return tuple(sources)
+def _ruled_out(scopes: Sequence[Mapping[str, Any]], action: Entity, schema: cedarpy.Schema) -> set[int]:
+    """Return which of the scopes, of actions alone, hold of anything but ``action``; by number.
 
-
-def _parse_schema(text: str) -> cedarpy.Schema:
-    try:
-        return cedarpy.Schema.from_str(text)
-    except ValueError as error:
-        raise PolicySetError(SCHEMA, 0, str(error)) from None
-
-
-def _validate(text: str, statements: list[_Statement], schema: cedarpy.Schema) -> None:
-    """Raise ``PolicySetError`` for the first policy that is not well-typed under the schema."""
-    result = cedarpy.validate_policies(text, schema)
-    if result.validation_passed and not result.errors:
-        return
-    found = [(_index(error.policy_id), error.error) for error in result.errors] or [(-1, "validation failed")]
-    index, detail = min(found)
-    if 0 <= index < len(statements):
-        raise statements[index].error(detail)
-    raise PolicySetError("sources", 0, detail)
-
-
-def _refuse_idle(statements: Iterable[_Statement], schema: cedarpy.Schema) -> None:
-    """Raise ``PolicySetError`` for a policy that can never apply under the schema.
-
-    Cedar's validator only warns of these, and its binding drops the warnings; a ``forbid`` that never applies
-    is not a detail.
+    Which actions are in a group is Cedar's to say: what it never comes to may be ill-typed.
     """
-    for statement in statements:
-        # The line break ends a comment that may stand before the semicolon.
-        if cedarpy.validate_policies(statement.text.removesuffix(";") + _ILL_TYPED, schema).validation_passed:
-            raise statement.error("can never apply: its conditions are always false")
+    unless_reached = {"&&": {"left": _is(action), "right": _ILL_TYPED}}
+    text = "\n".join(_permit_text(scope, unless_reached) for scope in scopes)
+    reached = {error.policy_id for error in cedarpy.validate_policies(text, schema).errors}
+    return {number for number in range(len(scopes)) if f"policy{number}" not in reached}
 
 
-def _index(position: str) -> int:
-    return int(position.removeprefix("policy")) if _POSITION.fullmatch(position) else -1
+def _is(action: Entity) -> Condition:
+    return {"==": {"left": {"Var": "action"}, "right": {"Value": {"__entity": action._asdict()}}}}
 
 
-def _parse_entities(text: str, schema: cedarpy.Schema) -> cedarpy.Entities:
-    """Return the entity snapshot. Raises ``PolicySetError``, naming the line or the entity."""
-    try:
-        entities = json.loads(text, object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        raise PolicySetError(ENTITIES, error.lineno, error.msg) from None
-    except (ValueError, RecursionError) as error:
-        raise PolicySetError(ENTITIES, 0, str(error)) from None
-    if not isinstance(entities, list):
-        raise PolicySetError(ENTITIES, 0, "is not a list of entities")
-    for entity in entities:
-        if not isinstance(entity, dict) or not entity.keys() <= _ENTITY_FIELDS:
-            raise PolicySetError(ENTITIES, 0, f"{_name(entity)} has other fields than {sorted(_ENTITY_FIELDS)}")
-        _load_entities(json.dumps([entity]), schema, _name(entity))
-    return _load_entities(text, schema, "the snapshot")
-
-
-def _load_entities(text: str, schema: cedarpy.Schema, what: str) -> cedarpy.Entities:
-    try:
-        return cedarpy.Entities.from_json_str(text, schema)
-    except ValueError as error:
-        raise PolicySetError(ENTITIES, 0, f"{what}: {error}") from None
-
-
-def _name(entity: object) -> str:
-    uid = entity.get("uid") if isinstance(entity, dict) else None
-    return json.dumps(uid) if uid is not None else "an entity without uid"
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError(f"a key is repeated among {sorted(name for name, _ in pairs)}")
-    return fields
+def _permit_text(action: Mapping[str, Any], condition: Condition) -> str:
+    text: str = cedarpy.policies_from_json_str(_as_set({"c": _permit(action, condition)}))
+    return text

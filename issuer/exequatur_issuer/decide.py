@@ -55,6 +55,29 @@ class InForce(NamedTuple):
         return record
 
 
+class Inputs(NamedTuple):
+    """All that a decision follows from.
+
+    ``salt`` and ``descriptor`` are what ``open_request`` accepted for the request. ``approvals`` are what the log holds
+    for it, and ``above`` what the grants above it rest on.
+    """
+
+    request: Statement
+    salt: bytes
+    descriptor: Descriptor
+    policy: InForce
+    now: int
+    approvals: Sequence[Statement] = ()
+    above: Sequence[Statement] = ()
+
+    @property
+    def record(self) -> Request:
+        """The record of the request."""
+        record = self.request.record
+        assert isinstance(record, Request)
+        return record
+
+
 class Decided(NamedTuple):
     """A decision: the record, the engine's answer behind it, and what an allowed action is obliged to.
 
@@ -94,19 +117,28 @@ def decide(
     approvals: Sequence[Statement] = (),
     above: Sequence[Statement] = (),
 ) -> Decided:
-    """Return what the policy in force says of a request at ``now`` (unix seconds).
+    """Return what the policy in force says of a request at ``now`` (unix seconds), as ``decide_many`` does."""
+    case = Inputs(request, salt, descriptor, policy, now, approvals, above)
+    question = _question(case)
+    answer = question if isinstance(question, Answer) else principals.ask(policy.engine, question)
+    return _conclude(case, question, answer)
 
-    ``salt`` and ``descriptor`` are what ``open_request`` accepted for this request. Obligations come with an allow, and
-    with "needs-approval", which policies that allow turn into when they ask for approvals. ``approvals`` are what the
-    log holds for this request, and ``above`` what the grants above it rest on; as many as are asked for turn that into
-    an allow again. The decision links those of the request.
+
+def decide_many(cases: Sequence[Inputs]) -> list[Decided]:
+    """Return for each case what its policy says; all that is asked of one set is put to its engine together.
+
+    Obligations come with an allow, and with "needs-approval", which policies that allow turn into when they ask for
+    approvals. As many as are asked for turn that into an allow again. The decision links those of the request.
     """
-    record = request.record
-    assert isinstance(record, Request)
-    answer, asked = _ask(request.claims.iss, record, descriptor, policy, now)
+    questions = [_question(case) for case in cases]
+    answers = _answers(cases, questions)
+    return list(map(_conclude, cases, questions, answers))
+
+
+def _conclude(case: Inputs, question: tuple[Query, ...] | Answer, answer: Answer) -> Decided:
     obligations: Obligations | None = None
-    counted = usable(request, approvals, now)
-    given = len(approvers((*counted, *above)))
+    counted = usable(case.request, case.approvals, case.now)
+    given = len(approvers((*counted, *case.above)))
     if answer.allowed:
         try:
             obligations = collect(answer.determining)
@@ -114,21 +146,22 @@ def decide(
             answer = refuse(str(error))
     outcome: str = answer.outcome
     if obligations is not None:
-        wanted = max(obligations.approvals, policy.record.approvals)
+        wanted = max(obligations.approvals, case.policy.record.approvals)
         obligations = obligations._replace(approvals=wanted)
         outcome = "allow" if given >= wanted else "needs-approval"
+    asked = None if isinstance(question, Answer) else principals.encode(question)
     decision = Decision(
         links=(
-            Link("request", request.id),
-            Link("policy", policy.statement.id),
+            Link("request", case.request.id),
+            Link("policy", case.policy.statement.id),
             *(Link("approval", approval.id) for approval in counted),
         ),
         outcome=outcome,
         reasons=answer.policy_ids,
-        errors=tuple(_plain_words(answer)) if record.disclosed is not None else (),
-        engine=Engine(policy.engine.name, policy.engine.version),
-        query=None if asked is None else action.commitment(action.QUERY_TAG, salt, principals.encode(asked)),
-        now=now,
+        errors=tuple(_plain_words(answer)) if case.record.disclosed is not None else (),
+        engine=Engine(case.policy.engine.name, case.policy.engine.version),
+        query=None if asked is None else action.commitment(action.QUERY_TAG, case.salt, asked),
+        now=case.now,
         code=answer.code,
     )
     return Decided(decision, answer, obligations, given)
@@ -147,23 +180,35 @@ def explain(answer: Answer) -> tuple[str, ...]:
     return (*policies, *nothing, *answer.errors)
 
 
-def _ask(
-    requester: str, record: Request, descriptor: Descriptor, policy: InForce, now: int
-) -> tuple[Answer, tuple[Query, ...] | None]:
+def _question(case: Inputs) -> tuple[Query, ...] | Answer:
+    """Return what the engine is to be asked, or the denial of a request that there is no question for."""
     try:
-        user = principals.user_of(record.claims)
+        user = principals.user_of(case.record.claims)
         query = build_query(
-            descriptor,
-            requester=requester,
-            claims=for_policy(record.claims),
-            now=now,
-            rules=policy.rules,
-            entity_types=policy.engine.entity_types,
+            case.descriptor,
+            requester=case.request.claims.iss,
+            claims=for_policy(case.record.claims),
+            now=case.now,
+            rules=case.policy.rules,
+            entity_types=case.policy.engine.entity_types,
         )
     except MappingError as error:
-        return refuse(error.detail), None
-    asked = principals.queries(query, user)
-    return principals.ask(policy.engine, asked), asked
+        return refuse(error.detail)
+    return principals.queries(query, user)
+
+
+def _answers(cases: Sequence[Inputs], questions: Sequence[tuple[Query, ...] | Answer]) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    asked: dict[int, dict[int, tuple[Query, ...]]] = {}
+    for number, question in enumerate(questions):
+        if isinstance(question, Answer):
+            answers[number] = question
+        else:
+            asked.setdefault(id(cases[number].policy.engine), {})[number] = question
+    for alike in asked.values():
+        engine = cases[next(iter(alike))].policy.engine
+        answers |= zip(alike, principals.ask_many(engine, list(alike.values())), strict=True)
+    return [answers[number] for number in range(len(cases))]
 
 
 def _plain_words(answer: Answer) -> Iterator[str]:

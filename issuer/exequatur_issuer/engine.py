@@ -30,7 +30,7 @@ class Entity(NamedTuple):
 class Query(NamedTuple):
     """One question: whether ``principal`` may do ``action`` on ``resource`` under ``context``.
 
-    ``context`` holds booleans, integers within 64 signed bits, text, lists and mappings with text keys,
+    ``context`` holds booleans, integers within 64 signed bits, text in NFC, lists and dictionaries with text keys,
     already in the form that the engine reads. Whoever builds a query from what an agent said does so with
     ``mapping.build_query``; the engine trusts it. Nobody changes the context once it is in a query.
     """
@@ -38,7 +38,7 @@ class Query(NamedTuple):
     principal: Entity
     action: Entity
     resource: Entity
-    context: Mapping[str, object]
+    context: dict[str, object]
 
     def encode(self) -> bytes:
         """Return the deterministic CBOR of the query, whose salted digest a decision record carries."""
@@ -94,8 +94,8 @@ class Answer(NamedTuple):
 class PolicyEngine(Protocol):
     """A loaded policy set that answers queries.
 
-    ``decide`` is total and deterministic: it reads no clock, file or network, and what it cannot answer is a
-    denial, never an exception. An instance is immutable and may be asked from any thread.
+    What it decides is total and deterministic: it reads no clock, file or network, and what it cannot answer is a
+    denial, never an exception. Its answers never change, and it may be asked from any thread.
     """
 
     @property
@@ -116,6 +116,9 @@ class PolicyEngine(Protocol):
 
     def decide(self, query: Query) -> Answer:
         """Return the answer to ``query``."""
+
+    def decide_many(self, queries: Sequence[Query]) -> list[Answer]:
+        """Return the answer to each query, as ``decide`` gives it; of many, in less time."""
 
 
 def conclude(decision: str, determining: Sequence[Policy], errors: Sequence[str]) -> Answer:

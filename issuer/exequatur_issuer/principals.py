@@ -10,7 +10,7 @@ all permits hold. A name in the claims gains nothing by itself, since it can onl
 is for whoever takes the request in to see to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from exequatur_verifier import cbor
@@ -43,11 +43,20 @@ def encode(asked: tuple[Query, ...]) -> bytes:
 
 
 def ask(engine: PolicyEngine, asked: tuple[Query, ...]) -> Answer:
-    """Return the answer to all queries together: an allow if each is allowed, else the denials among them."""
-    answers = [engine.decide(query) for query in asked]
-    denials = [answer for answer in answers if not answer.allowed]
+    """Return the answer to all queries of a question together: an allow if each is allowed, else their denials."""
+    return _together(engine, [engine.decide(query) for query in asked])
+
+
+def ask_many(engine: PolicyEngine, questions: Sequence[tuple[Query, ...]]) -> list[Answer]:
+    """Return the answer to each question."""
+    answers = iter(engine.decide_many([query for asked in questions for query in asked]))
+    return [_together(engine, [next(answers) for _ in asked]) for asked in questions]
+
+
+def _together(engine: PolicyEngine, answers: Sequence[Answer]) -> Answer:
     if len(answers) == 1:
         return answers[0]
+    denials = [answer for answer in answers if not answer.allowed]
     found = {policy.id for answer in denials or answers for policy in answer.determining}
     determining = tuple(policy for policy in engine.policies if policy.id in found)
     if not denials:
