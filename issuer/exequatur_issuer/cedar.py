@@ -29,6 +29,8 @@ __all__ = ["CedarEngine", "Source", "render", "version"]
 _ENTITY_TYPE: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
 _ENUMERATION: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)\s+enum\b", re.MULTILINE)
 _FAILED: Final = re.compile(r"error while evaluating policy `c([0-9]+)`: (.*)", re.DOTALL)
+# Nothing that has a query contains itself.
+_JSON: Final = json.JSONEncoder(check_circular=False)
 _ANYTHING: Final = {"op": "All"}
 _ILL_TYPED: Final = {"<": {"left": {"Value": 1}, "right": {"Value": ""}}}
 # What Cedar prints around every step of a path, and nobody writes. Strings are passed over.
@@ -47,6 +49,7 @@ class CedarEngine:
         self.version = version()
         self._schema, self._policy_set, self.sources, self._entities = cedar_loading.load(policy_set)
         self._policies = {f"policy{place}": source.policy for place, source in enumerate(self.sources)}
+        self._places = {place: number for number, place in enumerate(self._policies)}
         self._slices: dict[Entity, cedarpy.PolicySet] = {}
         self.entity_types = frozenset(_ENTITY_TYPE.findall(str(self._schema)))
         self.enumerations = frozenset(_ENUMERATION.findall(str(self._schema)))
@@ -97,9 +100,10 @@ class CedarEngine:
 
     def _conclude(self, result: cedarpy.AuthzResult) -> Answer:
         # Cedar keeps reasons in a hash set, in an order of the moment; ours is the order of the policy set.
-        reasons = frozenset(result.diagnostics.reasons)
-        determining = [policy for position, policy in self._policies.items() if position in reasons]
-        return conclude(result.decision.value, determining, sorted(result.diagnostics.errors))
+        said = result.diagnostics
+        reasons = sorted(filter(self._places.__contains__, said.reasons), key=self._places.__getitem__)
+        determining = [self._policies[place] for place in reasons]
+        return conclude(result.decision.value, determining, sorted(said.errors))
 
     def _about(self, action: Entity) -> cedarpy.PolicySet:
         """Return the policies whose scope can hold of ``action``, by their names in the whole set.
@@ -136,11 +140,11 @@ def version() -> str:
 
 def _request(query: Query) -> dict[str, Any]:
     return {
-        "principal": query.principal._asdict(),
-        "action": query.action._asdict(),
-        "resource": query.resource._asdict(),
+        "principal": {"type": query.principal.type, "id": query.principal.id},
+        "action": {"type": query.action.type, "id": query.action.id},
+        "resource": {"type": query.resource.type, "id": query.resource.id},
         # As text, because the binding would copy the request to put the text in.
-        "context": json.dumps(query.context),
+        "context": _JSON.encode(query.context),
     }
 
 

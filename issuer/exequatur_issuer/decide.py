@@ -137,7 +137,7 @@ def decide_many(cases: Sequence[Inputs]) -> list[Decided]:
 
 def _conclude(case: Inputs, question: tuple[Query, ...] | Answer, answer: Answer) -> Decided:
     obligations: Obligations | None = None
-    counted = usable(case.request, case.approvals, case.now)
+    counted = usable(case.request, case.approvals, case.now) if case.approvals else ()
     given = len(approvers((*counted, *case.above)))
     if answer.allowed:
         try:
@@ -147,7 +147,8 @@ def _conclude(case: Inputs, question: tuple[Query, ...] | Answer, answer: Answer
     outcome: str = answer.outcome
     if obligations is not None:
         wanted = max(obligations.approvals, case.policy.record.approvals)
-        obligations = obligations._replace(approvals=wanted)
+        if wanted > obligations.approvals:
+            obligations = obligations._replace(approvals=wanted)
         outcome = "allow" if given >= wanted else "needs-approval"
     asked = None if isinstance(question, Answer) else principals.encode(question)
     decision = Decision(
@@ -182,12 +183,13 @@ def explain(answer: Answer) -> tuple[str, ...]:
 
 def _question(case: Inputs) -> tuple[Query, ...] | Answer:
     """Return what the engine is to be asked, or the denial of a request that there is no question for."""
+    claims = case.record.claims
     try:
-        user = principals.user_of(case.record.claims)
+        user = principals.user_of(claims)
         query = build_query(
             case.descriptor,
             requester=case.request.claims.iss,
-            claims=for_policy(case.record.claims),
+            claims=for_policy(claims),
             now=case.now,
             rules=case.policy.rules,
             entity_types=case.policy.engine.entity_types,

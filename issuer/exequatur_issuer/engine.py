@@ -31,8 +31,9 @@ class Query(NamedTuple):
     """One question: whether ``principal`` may do ``action`` on ``resource`` under ``context``.
 
     ``context`` holds booleans, integers within 64 signed bits, text in NFC, lists and dictionaries with text keys,
-    already in the form that the engine reads. Whoever builds a query from what an agent said does so with
-    ``mapping.build_query``; the engine trusts it. Nobody changes the context once it is in a query.
+    in the form that the engine reads and the order of their encoding (``cbor.in_order``). Whoever builds a query from
+    what an agent said does so with ``mapping.build_query``; the engine trusts it. Nobody changes the context once it
+    is in a query.
     """
 
     principal: Entity
@@ -42,12 +43,12 @@ class Query(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the deterministic CBOR of the query, whose salted digest a decision record carries."""
-        return cbor.encode(
+        return cbor.encode_again(
             {
-                "principal": list(self.principal),
                 "action": list(self.action),
-                "resource": list(self.resource),
                 "context": self.context,
+                "resource": list(self.resource),
+                "principal": list(self.principal),
             }
         )
 

@@ -76,25 +76,28 @@ def build_query(
     kind = descriptor["type"]
     name = _text(descriptor["name"], "name")
     plain = _Types(entity_types, _NO_RULES)
-    context: dict[str, object]
-    if kind == PROCESS_EXEC:
-        action, resource = PROCESS_EXEC, Entity("Executable", name)
-        fields = _with_counts(_process_fields(descriptor, name), rules.get(action, _NO_RULES).counts)
-        context = {key: plain.value(value, key, 1) for key, value in fields.items()}
-    elif kind == MCP_TOOL:
+    common = {"now": _long(now, "now"), "claims": plain.said(claims, "claims")}
+    if kind == MCP_TOOL:
         action, resource = name, Entity("Server", _text(descriptor["resource"], "resource"))
         declared = rules.get(action, _NO_RULES)
-        refuse_reserved(descriptor["args"])
         arguments = _with_counts(descriptor["args"], declared.counts)
-        context = {"args": _Types(entity_types, declared).value(arguments, "", 1)}
+        # As ``_ordered`` would return it.
+        context = {
+            "now": common["now"],
+            "args": _Types(entity_types, declared).said(arguments, ""),
+            "claims": common["claims"],
+        }
+    elif kind == PROCESS_EXEC:
+        action, resource = PROCESS_EXEC, Entity("Executable", name)
+        fields = _with_counts(_process_fields(descriptor, name), rules.get(action, _NO_RULES).counts)
+        context = _ordered({key: plain.value(value, key, 1) for key, value in fields.items()} | common)
     elif kind == GRANT:
         action, resource = GRANT, Entity("Grant", name)
-        context = {key: plain.value(value, key, 1) for key, value in _grant_fields(descriptor).items()}
+        context = _ordered(
+            {key: plain.value(value, key, 1) for key, value in _grant_fields(descriptor).items()} | common
+        )
     else:
         raise MappingError(f"no mapping for actions of type {kind!r}")
-    refuse_reserved(claims)
-    context["claims"] = plain.value(claims, "claims", 1)
-    context["now"] = _long(now, "now")
     return Query(Entity("Requester", _text(requester, "requester")), Entity("Action", action), resource, context)
 
 
@@ -137,8 +140,10 @@ def _grant_fields(descriptor: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_counts(fields: Mapping[str, Any], counts: tuple[Count, ...]) -> dict[str, Any]:
+def _with_counts(fields: Mapping[str, Any], counts: tuple[Count, ...]) -> Mapping[str, Any]:
     """Return ``fields`` with the declared counts; an absent list has none, so a schema can demand one."""
+    if not counts:
+        return fields
     counted = dict(fields)
     for count in counts:
         if count.name in fields:
@@ -167,6 +172,16 @@ class _Types(NamedTuple):
     entity_types: frozenset[str]
     rules: ActionRules
 
+    def said(self, value: Mapping[str, Any], path: str) -> object:
+        """Return what an agent said as the engine reads it. Raises ``MappingError``."""
+        if not self.rules.declares_types:
+            try:
+                return _ordinary(value, 1)
+            except ValueError:
+                pass
+        refuse_reserved(value)
+        return self.value(value, path, 1)
+
     def value(self, value: object, path: str, depth: int) -> object:
         """Return ``value`` as the engine reads it. Raises ``MappingError``, naming the path."""
         if depth > _MAX_DEPTH:
@@ -182,7 +197,7 @@ class _Types(NamedTuple):
             return _decimal(value, path)
         if path in self.rules.enums:
             # Only enumerated types can be declared, so which entities there are is the schema's to say.
-            return {"__entity": {"type": self.rules.enums[path], "id": _text(value, path)}}
+            return {"__entity": {"id": _text(value, path), "type": self.rules.enums[path]}}
         if isinstance(value, bool):
             return value
         if isinstance(value, int):
@@ -202,9 +217,40 @@ class _Types(NamedTuple):
         fields: dict[str, object] = {}
         for key, item in record.items():
             name = _text(key, path)
+            if name is not key and name in record:
+                raise MappingError(f"{path or 'args'} has the key {name} twice, as bytes and as text")
             if item is not None:
                 fields[name] = self.value(item, f"{path}.{name}" if path else name, depth + 1)
-        return fields
+        return _ordered(fields)
+
+
+def _ordinary(value: Any, depth: int) -> Any:
+    """Return what ``_Types.value`` returns where nothing is declared, in a third of its time.
+
+    Raises ``ValueError`` for all that could be refused, and more: it takes a closer look.
+    """
+    kind = type(value)
+    if kind is bool or (kind is str and value.isascii()) or (kind is int and _MIN_LONG <= value <= _MAX_LONG):
+        return value
+    if depth >= _MAX_DEPTH or (kind is not dict and kind is not list):
+        raise ValueError
+    if kind is list:
+        return [_ordinary(item, depth + 1) for item in value]
+    if ("id" in value and "type" in value) or not RESERVED.isdisjoint(value):
+        raise ValueError
+    fields: dict[str, object] = {}
+    for name in cbor.in_order(value):
+        if type(name) is not str:
+            raise ValueError
+        item = value[name]
+        if item is not None:
+            # Most are such, and asked here they take no call.
+            fields[name] = item if type(item) is str and item.isascii() else _ordinary(item, depth + 1)
+    return fields
+
+
+def _ordered(fields: dict[str, object]) -> dict[str, object]:
+    return {name: fields[name] for name in cbor.in_order(fields)}
 
 
 def _text(value: object, path: str) -> str:

@@ -49,6 +49,11 @@ class ActionRules(NamedTuple):
     enums: Mapping[str, str] = MappingProxyType({})
     opaque: frozenset[str] = frozenset()
 
+    @property
+    def declares_types(self) -> bool:
+        """Whether some value is to become something else than it is."""
+        return bool(self.decimals or self.enums or self.opaque)
+
 
 Rules = Mapping[str, ActionRules]
 

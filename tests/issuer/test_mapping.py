@@ -1,7 +1,7 @@
 """From what an agent said to what a policy engine is asked: without loss, or not at all."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from exequatur_issuer import policyset
 from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.engine import Entity, Query
-from exequatur_issuer.mapping import RESERVED, MappingError, build_query, refuse_reserved
+from exequatur_issuer.mapping import RESERVED, MappingError, _Types, build_query, refuse_reserved
 from exequatur_issuer.policyset import PolicySet
-from exequatur_issuer.rules import Rules, parse_rules
-from exequatur_verifier import action
+from exequatur_issuer.rules import ActionRules, Rules, parse_rules
+from exequatur_verifier import action, cbor
 from exequatur_verifier.errors import MalformedError
 
 ALICE = "urn:example:alice"
@@ -42,11 +42,11 @@ def ask(
     return build_query(descriptor, requester=requester, claims=claims or {}, now=now, rules=rules, entity_types=TYPES)
 
 
-def call(arguments: Mapping[str, Any], name: str = "pay") -> dict[str, Any]:
+def call(arguments: Mapping[Any, Any], name: str = "pay") -> dict[str, Any]:
     return {"type": "mcp.tool", "name": name, "resource": SERVER, "args": arguments}
 
 
-def mapped(arguments: Mapping[str, Any], name: str = "pay") -> Any:
+def mapped(arguments: Mapping[Any, Any], name: str = "pay") -> Any:
     return ask(call(arguments, name)).context["args"]
 
 
@@ -210,6 +210,14 @@ def test_a_value_that_cedar_cannot_hold_is_refused_at_any_depth(value: object) -
 
 def test_bytes_are_text_if_they_are_text() -> None:
     assert mapped({"x": "é".encode()}) == {"x": "é"}
+    assert mapped({b"x": 1}) == {"x": 1}
+
+
+@pytest.mark.parametrize("arguments", [{"x": 1, b"x": 2}, {b"x": 2, "x": None}])
+def test_a_key_that_stands_there_as_bytes_and_as_text_is_refused(arguments: dict[Any, object]) -> None:
+    # A-11
+    with pytest.raises(MappingError, match="twice"):
+        mapped(arguments)
 
 
 @pytest.mark.parametrize(
@@ -402,6 +410,42 @@ VALUES = st.recursive(
 )
 
 
+def in_any_order(query: Query) -> bytes:
+    """Return the deterministic encoding of a query, by an encoder that sorts."""
+    return cbor.encode({name: getattr(query, name) for name in query._fields})
+
+
+def backwards(value: Any) -> Any:
+    """Return a value with the keys of every map in the contrary order."""
+    if isinstance(value, dict):
+        return {key: backwards(item) for key, item in reversed(value.items())}
+    return [backwards(item) for item in value] if isinstance(value, list) else value
+
+
+@given(arguments=st.dictionaries(TEXT | st.binary(max_size=3), VALUES, max_size=4))
+def test_what_is_ordinary_is_mapped_as_by_the_closer_look(arguments: dict[Any, Any]) -> None:
+    # A-09 A-10 A-11
+    types = _Types(frozenset({"Tool"}), ActionRules())
+
+    def outcome(look: Callable[[Any], Any]) -> object:
+        try:
+            refuse_reserved(arguments)
+            return look(arguments)
+        except MappingError as error:
+            return str(error)
+
+    assert repr(outcome(lambda said: types.said(said, ""))) == repr(outcome(lambda said: types.value(said, "", 1)))
+
+
+@given(arguments=st.dictionaries(TEXT | st.sampled_from(["items", "amount", "gifts"]), VALUES, max_size=4))
+def test_the_order_of_arguments_changes_nothing(arguments: dict[str, Any]) -> None:
+    try:
+        query = ask(call(arguments))
+    except MappingError:
+        return
+    assert query.encode() == ask(call(backwards(arguments))).encode()
+
+
 @given(arguments=st.dictionaries(TEXT | st.sampled_from(["items", "amount", "gifts"]), VALUES, max_size=4))
 def test_any_arguments_become_a_query_or_a_refusal_and_are_not_touched(arguments: dict[str, Any]) -> None:
     before = copy.deepcopy(arguments)
@@ -411,7 +455,7 @@ def test_any_arguments_become_a_query_or_a_refusal_and_are_not_touched(arguments
         query = None
     assert repr(arguments) == repr(before)
     if query is not None:
-        assert query.encode() == ask(call(arguments)).encode()
+        assert query.encode() == ask(call(arguments)).encode() == in_any_order(query)
 
 
 @given(text=st.text(alphabet='{}[]",:_entiyxr 0123456789.eE-\\u\u0301é', max_size=40))

@@ -14,7 +14,7 @@ have.
 import itertools
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Iterable, Mapping, Sequence, ValuesView
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeGuard
 
@@ -31,6 +31,7 @@ MAX_ITEMS: Final = 10_000
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 _SMALL: Final = 8192
+_FEW: Final = 256  # characters of all keys together
 _KeysLength = Callable[[tuple[Any, ...], tuple[type, ...]], int]
 _Container = Sequence[Value] | dict[Any, Value] | ValuesView[Value]
 _HEADS: Final = [bytes((octet,)) for octet in range(256)]
@@ -86,8 +87,20 @@ def decode(data: bytes, *, floats: bool = False, max_items: int = MAX_ITEMS) -> 
 
 
 def encode_again(value: Value) -> bytes:
-    """Return the encoding of what ``decode`` returned, or of a part of it, without sorting again. For nothing else."""
+    """Return the encoding of what needs no check: of what ``decode`` returned, a part of it, or its like in order."""
     return cbor2.dumps(value)
+
+
+def in_order(record: Mapping[Any, object]) -> Sequence[Any]:
+    """Return the keys of a map in bytewise order of their encodings; raise ``ValueError`` for what is no key."""
+    kinds = frozenset(map(type, record))
+    if kinds == _TEXT:
+        joined = "".join(record)
+        if joined.isascii():
+            return _known_order(tuple(record)) if len(joined) <= _FEW else _by_length(record)
+    if not kinds <= _KEYS:
+        raise ValueError("map keys are integers, byte strings or text")
+    return sorted(record, key=encode)
 
 
 def decode_map(data: bytes) -> dict[Any, Any]:
@@ -214,22 +227,20 @@ def _in_form(given: object, floats: bool, depth: int) -> object:
             raise ValueError(f"nested deeper than {MAX_DEPTH}")
         # An exact type first: to ask whether something is a mapping takes long.
         if kind is dict or is_map(given):
-            return {key: _in_form(value[key], floats, depth + 1) for key in _in_order(value)}
+            return {key: _in_form(value[key], floats, depth + 1) for key in in_order(value)}
         if not is_array(given):
             raise ValueError(f"a {kind.__name__} cannot be encoded")
         return [_in_form(item, floats, depth + 1) for item in value]
     return value
 
 
-def _in_order(record: Mapping[Any, object]) -> list[Any]:
-    """Return the keys of a map in bytewise order of their encodings."""
-    kinds = frozenset(map(type, record))
-    if kinds == _TEXT and "".join(record).isascii():
-        # The head of the shorter text is less.
-        return sorted(sorted(record), key=len)
-    if not kinds <= _KEYS:
-        raise ValueError("map keys are integers, byte strings or text")
-    return sorted(record, key=encode)
+def _by_length(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return ASCII text in the order of its encodings, of which that of the shorter text is less."""
+    return tuple(sorted(sorted(keys), key=len))
+
+
+# As with the lengths of keys, of few and short ones only.
+_known_order: Final = lru_cache(maxsize=512)(_by_length)
 
 
 _PLAIN: Final = frozenset((bytes, bool, type(None)))
