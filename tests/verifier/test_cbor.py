@@ -99,3 +99,13 @@ def test_the_shortest_head(argument: int) -> None:
     assert len(cbor.head(0, argument)) == next(
         length for length, limit in ((1, 24), (2, 256), (3, 2**16), (5, 2**32), (9, 2**64)) if argument < limit
     )
+
+
+@pytest.mark.parametrize("many", [1, 100], ids=["few", "many"])
+def test_keys_are_put_in_the_order_of_their_encodings(many: int) -> None:
+    names = [f"{'k' * (many // 10)}{number}" for number in range(many)] + ["b", "a", "aa", ""]
+    assert list(cbor.in_order(dict.fromkeys(names))) == sorted(names, key=cbor.encode)
+    mixed: dict[object, None] = {**dict.fromkeys(names), 1: None, -1: None, b"a": None, "é": None}
+    assert list(cbor.in_order(mixed)) == sorted(mixed, key=cbor.encode)
+    with pytest.raises(ValueError, match="map keys"):
+        cbor.in_order({None: 1})
