@@ -11,6 +11,7 @@ since, so it comes out the same for ever.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -221,7 +222,7 @@ def _tile(node: Node) -> TileKey:
 
 
 def _node(node: Node, fetched: Mapping[TileKey, bytes], known: dict[Node, bytes]) -> bytes:
-    """Return the hash of a node: the hashes below it stand side by side in one tile, and are folded row by row."""
+    """Return the hash of a node: the hashes below it stand side by side in one tile, and are folded."""
     found = known.get(node)
     if found is None:
         level, rest = divmod(node.height, _TILE_HEIGHT)
@@ -230,11 +231,21 @@ def _node(node: Node, fetched: Mapping[TileKey, bytes], known: dict[Node, bytes]
         found = fetched.get((level, number), b"")[start : start + (merkle.HASH_SIZE << rest)]
         if len(found) != merkle.HASH_SIZE << rest:
             raise FatalLogError(f"tile {level}/{number} is missing or too short; run fsck")
-        while len(found) > merkle.HASH_SIZE:
-            pairs = range(0, len(found), 2 * merkle.HASH_SIZE)
-            found = b"".join([sha256(b"\x01" + found[pair : pair + 2 * merkle.HASH_SIZE]).digest() for pair in pairs])
+        # Above the leaves' tiles there are few others, and the proofs of many leaves go through them.
+        found = _top_of_few(found) if level else _top(found)
         known[node] = found
     return found
+
+
+def _top(hashes: bytes) -> bytes:
+    """Return the hash over a complete subtree, from those of one row of it, side by side."""
+    while len(hashes) > merkle.HASH_SIZE:
+        pairs = range(0, len(hashes), 2 * merkle.HASH_SIZE)
+        hashes = b"".join([sha256(b"\x01" + hashes[pair : pair + 2 * merkle.HASH_SIZE]).digest() for pair in pairs])
+    return hashes
+
+
+_top_of_few: Final = lru_cache(maxsize=1024)(_top)
 
 
 def _gains(level: int, first: int, hashes: Sequence[bytes]) -> dict[TileKey, bytes]:
