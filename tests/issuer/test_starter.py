@@ -64,7 +64,7 @@ def test_a_name_that_cedar_would_read_otherwise_is_refused(name: str) -> None:
     [
         'resource == Executable::"/usr/bin/git"\n);',
         'resource\n)\nwhen { ["git", "ls", "make"].contains(context.program) };',
-        'resource\n)\nwhen { context.cwd like "/srv/work/*" };',
+        'resource\n)\nwhen { context.cwd like "/srv/site/*" };',
         'resource\n)\nwhen { context.args.contains("--version") };',
     ],
 )
@@ -73,7 +73,7 @@ def test_each_way_to_narrow_it_that_the_comments_name_loads_and_narrows(narrower
     text = files["starter.cedar"].decode().replace("resource\n);", narrower, 1)
     policy_set = policyset.PolicySet(policyset.join({"starter.cedar": text.encode()}), files["schema.cedarschema"])
     engine = CedarEngine(policy_set)
-    meant = {**world.COMMAND, "cwd": b"/srv/work/site"}
+    meant = {**world.COMMAND, "cwd": b"/srv/site/pages"}
     outcomes = []
     for descriptor in (meant, {**meant, "name": b"/bin/dd", "args": [b"dd"], "cwd": b"/"}):
         query = build_query(descriptor, requester=HOME, claims={}, now=0, rules={}, entity_types=engine.entity_types)

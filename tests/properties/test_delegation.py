@@ -84,7 +84,7 @@ _COMMANDS = st.just(world.COMMAND) | st.fixed_dictionaries(
         "type": st.just("process.exec"),
         "name": st.sampled_from((b"/usr/bin/git", b"/bin/rm", b"/usr/bin/../bin/git")),
         "args": st.sampled_from(([b"git", b"--version"], [b"git", b"push", b"--version"], [b"git"])),
-        "cwd": st.sampled_from((b"/srv/work", b"/srv/work/../etc", b"/")),
+        "cwd": st.sampled_from((b"/srv/work", b"/srv/../etc", b"/")),
         "env": st.sampled_from(({b"PATH": b"x"}, {b"PATH": b"x", b"HOME": b"x"}, {})),
         "uid": st.sampled_from((1000, 0)),
     }

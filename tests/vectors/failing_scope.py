@@ -164,7 +164,7 @@ def url_with_credentials() -> Vector:
 @denied(Code.CONSTRAINT_VIOLATED)
 def subpath() -> Vector:
     """A path that leads out of the permitted directory."""
-    return violating("save_to", "/srv/work/../../etc/passwd")
+    return violating("save_to", "/srv/trips/../../etc/passwd")
 
 
 @denied(Code.CONSTRAINT_VIOLATED)

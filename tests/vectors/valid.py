@@ -383,7 +383,7 @@ CALL: Final[dict[str, Any]] = {
         "origin": "JFK",
         "passengers": 2,
         "receipt/url": "https://files.airline.example:8443/receipts?id=1",
-        "save_to": "/srv/work/trips/42.json",
+        "save_to": "/srv/trips/42.json",
     },
 }
 CALL_RULES: Final = Constraints(
@@ -396,7 +396,7 @@ CALL_RULES: Final = Constraints(
         "/args/insurance": Matcher(Operator.EXACT, False),
         "/args/passengers": Matcher(Operator.RANGE, (1, 5)),
         "/args/receipt~1url": Matcher(Operator.URL_HOST, ("*.airline.example",)),
-        "/args/save_to": Matcher(Operator.SUBPATH, "/srv/work"),
+        "/args/save_to": Matcher(Operator.SUBPATH, "/srv/trips"),
     }
 )
 PROCESS_RULES: Final = Constraints(
