@@ -6,8 +6,8 @@ is checked against it, and the set is refused when it is loaded if anything in i
 an effect (``cedar_loading``); ``engine.conclude`` judges the rest. Parsed once, a set answers in a fraction of
 a millisecond.
 
-Cedar evaluates every policy that it is given, and its binding copies all of them for every question. So a question is
-put to those policies alone whose scope can hold of its action. The others do not apply, and a scope cannot fail.
+Cedar evaluates every policy that it is given, so a question is put to those alone whose scope can hold of its action.
+The others do not apply, and a scope cannot fail.
 """
 
 import json
@@ -19,12 +19,9 @@ from typing import Any, Final
 import cedarpy
 
 from . import cedar_loading
-from .cedar_loading import Source
 from .conditions import Condition
 from .engine import Answer, Entity, Policy, Query, conclude
 from .policyset import PolicySet
-
-__all__ = ["CedarEngine", "Source", "render", "version"]
 
 _ENTITY_TYPE: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
 _ENUMERATION: Final = re.compile(r"^\s*entity\s+([A-Za-z_][A-Za-z0-9_]*)\s+enum\b", re.MULTILINE)
@@ -112,11 +109,12 @@ class CedarEngine:
         refuses the request.
         """
         if action not in self._slices:
-            if not cedarpy.validate_policies(_permit_text(_ANYTHING, _is(action)), self._schema).validation_passed:
+            if not _validates(_ANYTHING, _is(action), self._schema):
                 return self._policy_set
-            trees = {name: source.tree for name, source in zip(self._policies, self.sources, strict=True)}
-            ruled_out = _ruled_out([tree["action"] for tree in trees.values()], action, self._schema)
-            kept = {name: tree for number, (name, tree) in enumerate(trees.items()) if number not in ruled_out}
+            scopes = {json.dumps(source.tree["action"]): source.tree["action"] for source in self.sources}
+            holding = {text for text, scope in scopes.items() if _can_hold(scope, action, self._schema)}
+            trees = zip(self._policies, (source.tree for source in self.sources), strict=True)
+            kept = {name: tree for name, tree in trees if json.dumps(tree["action"]) in holding}
             self._slices[action] = cedarpy.PolicySet.from_json_str(_as_set(kept))
         return self._slices[action]
 
@@ -163,21 +161,18 @@ def _as_set(policies: Mapping[str, object]) -> str:
     return json.dumps({"staticPolicies": policies, "templates": {}, "templateLinks": []})
 
 
-def _ruled_out(scopes: Sequence[Mapping[str, Any]], action: Entity, schema: cedarpy.Schema) -> set[int]:
-    """Return which of the scopes, of actions alone, hold of anything but ``action``; by number.
+def _can_hold(scope: Mapping[str, Any], action: Entity, schema: cedarpy.Schema) -> bool:
+    """Say whether a scope, of actions alone, can hold of ``action``; it can unless Cedar's validator proves otherwise.
 
-    Which actions are in a group is Cedar's to say: what it never comes to may be ill-typed.
+    The validator stops where the left of a conjunction is known to be false, so what it passes never gets to the right.
     """
-    unless_reached = {"&&": {"left": _is(action), "right": _ILL_TYPED}}
-    text = "\n".join(_permit_text(scope, unless_reached) for scope in scopes)
-    reached = {error.policy_id for error in cedarpy.validate_policies(text, schema).errors}
-    return {number for number in range(len(scopes)) if f"policy{number}" not in reached}
+    return not _validates(scope, {"&&": {"left": _is(action), "right": _ILL_TYPED}}, schema)
 
 
 def _is(action: Entity) -> Condition:
     return {"==": {"left": {"Var": "action"}, "right": {"Value": {"__entity": action._asdict()}}}}
 
 
-def _permit_text(action: Mapping[str, Any], condition: Condition) -> str:
-    text: str = cedarpy.policies_from_json_str(_as_set({"c": _permit(action, condition)}))
-    return text
+def _validates(action: Mapping[str, Any], condition: Condition, schema: cedarpy.Schema) -> bool:
+    text = cedarpy.policies_from_json_str(_as_set({"c": _permit(action, condition)}))
+    return cedarpy.validate_policies(text, schema).validation_passed

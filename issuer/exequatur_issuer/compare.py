@@ -19,7 +19,8 @@ from exequatur_verifier.records import Decision, Request
 from exequatur_verifier.statement import Statement
 
 from . import obligations
-from .cedar import CedarEngine, Source
+from .cedar import CedarEngine
+from .cedar_loading import Source
 from .content import ContentStore
 from .decide import Decided, InForce
 from .policyset import PolicySet

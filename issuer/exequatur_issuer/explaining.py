@@ -8,7 +8,8 @@ itself (``CedarEngine.evaluate``); a permit whose conditions all hold was overru
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .cedar import CedarEngine, Source, render
+from .cedar import CedarEngine, render
+from .cedar_loading import Source
 from .conditions import Condition, conditions, mentions
 from .decide import Decided, InForce
 from .mapping import MappingError, build_query

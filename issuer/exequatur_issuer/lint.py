@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from . import obligations
-from .cedar import CedarEngine, Source, render
+from .cedar import CedarEngine, render
+from .cedar_loading import Source
 from .conditions import Condition, Goal, Known, conditions, goal, mentions
 from .policyset import PolicySetError
 

@@ -36,11 +36,12 @@ def load(policies: str, schema: str = SCHEMA, entities: str = ENTITIES) -> Cedar
 
 
 def query(context: dict[str, Any], principal: str = "alice", action: str = "run") -> Query:
+    fields = {"now": 1_700_000_000, **context}
     return Query(
         Entity("Requester", principal),
         Entity("Action", action),
         Entity("Executable", "/usr/bin/ls"),
-        {name: {"now": 1_700_000_000, **context}[name] for name in cbor.in_order({"now": 0, **context})},
+        {name: fields[name] for name in cbor.in_order(fields)},
     )
 
 

@@ -4,13 +4,14 @@ import json
 from typing import Any
 
 import cedarpy
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exequatur_issuer import policyset
 from exequatur_issuer.cedar import CedarEngine
 from exequatur_issuer.engine import Entity, Query
-from exequatur_issuer.policyset import PolicySet
+from exequatur_issuer.policyset import PolicySet, PolicySetError
 
 SCHEMA = """
 entity User;
@@ -94,3 +95,17 @@ def test_a_question_is_put_to_the_policies_of_its_action_and_nothing_is_kept_of_
         engine.decide(question(action, 0))
     asked = {action.id: len(kept) for action, kept in engine._slices.items()}
     assert asked == {"read": 4, "list": 4, "write": 3, 'a "quoted" name': 1}
+
+
+def test_only_the_schema_says_which_group_an_action_is_in() -> None:
+    # A-18
+    # Else an entity could bring an action under a forbid that was left out for it.
+    def load(*groups: str) -> CedarEngine:
+        parents = [{"type": "Action", "id": group} for group in groups]
+        member = {"uid": {"type": "Action", "id": "read"}, "attrs": {}, "parents": parents}
+        policies = policyset.join({"test.cedar": b"permit (principal, action, resource);"})
+        return CedarEngine(PolicySet(policies, SCHEMA.encode(), json.dumps([member]).encode()))
+
+    assert load("reading", "all").decide(question("read", 0)).allowed
+    with pytest.raises(PolicySetError, match="does not conform"):
+        load("reading", "all", "writing")

@@ -87,7 +87,7 @@ def decode(data: bytes, *, floats: bool = False, max_items: int = MAX_ITEMS) -> 
 
 
 def encode_again(value: Value) -> bytes:
-    """Return the encoding of what needs no check: of what ``decode`` returned, a part of it, or its like in order."""
+    """Return the encoding of what ``decode`` returned or could return, with every map in order. Nothing is checked."""
     return cbor2.dumps(value)
 
 
